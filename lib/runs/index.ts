@@ -1,0 +1,4 @@
+export type { Checkpoint, CheckpointState, FoundCheckpoint } from './checkpoints.js'
+export { RunError } from './errors.js'
+export { writeFileAtomic } from './files.js'
+export { type CompletionRow, listCompletions, type MetricsRow, RunFolder, readMetrics } from './run-folder.js'
