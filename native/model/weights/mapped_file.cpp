@@ -49,7 +49,7 @@ MappedFile::~MappedFile() {
 
 const uint8_t* MappedFile::bytes(int64_t offset, int64_t length) const {
   if (offset < 0 || length < 0 || length > size_ || offset > size_ - length) {
-    fail(path_, "bytes " + std::to_string(offset) + " to " + std::to_string(offset + length) +
+    fail(path_, std::to_string(length) + " bytes at byte " + std::to_string(offset) +
                     " are wanted but the file has " + std::to_string(size_) +
                     ": it is truncated or its header is wrong; download or convert it again");
   }
