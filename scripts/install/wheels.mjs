@@ -8,7 +8,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cacheFolder, requireDiskSpace } from './cache.mjs'
 import { InstallError } from './errors.mjs'
-import { pinnedFolder } from './libtorch.mjs'
+import { pinnedFolder, whyUnusable } from './libtorch.mjs'
 import { compareVersions, findPip } from './tools.mjs'
 import { pinnedWheels, platformKey, versions } from './versions.mjs'
 
@@ -152,12 +152,13 @@ async function unpackAll(wheels, { pip, downloads, target, env, log }) {
     )
   }
   await writeFile(path.join(partial, 'wheels.json'), `${JSON.stringify(wheels, undefined, 2)}\n`)
+  // A damaged folder makes way; a good one is another installation's, which finished first and serves as well.
+  if (existsSync(target) && whyUnusable(path.join(target, 'torch'))) await rm(target, { recursive: true })
   try {
     await rename(partial, target)
   } catch (error) {
-    // Another installation may have finished first; its folder is as good as ours.
     await rm(partial, { recursive: true, force: true })
-    if (!existsSync(path.join(target, 'wheels.json'))) throw error
+    if (!existsSync(target)) throw error
   }
 }
 
