@@ -1,5 +1,6 @@
 export { type FormatTexts, formatPlaceholders, formatStyles } from './formats.js'
 export { formatConfig, type LoadedConfig, loadConfig, parseConfig, presetNames } from './load.js'
+export { loadRunConfig } from './resume.js'
 export {
   type DataColumn,
   type DataSource,

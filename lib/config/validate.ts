@@ -169,7 +169,8 @@ const isBound = (bound: number | undefined) =>
   bound !== undefined && Math.abs(bound) < Number.MAX_SAFE_INTEGER
 
 export interface OptionDescription {
-  path: Path
+  /** students[].model */
+  path: string
   expected: string
   description: string
   default: unknown
@@ -180,7 +181,7 @@ export function describeOptions(): OptionDescription[] {
   return allOptions().map(path => {
     const schema = schemaAt(path)!
     return {
-      path,
+      path: formatPath(path).replaceAll('[0]', '[]'),
       expected: describeSchema(schema),
       description: schema.description ?? '',
       default: schema.default,

@@ -1,0 +1,130 @@
+import type { Argv } from 'yargs'
+import type { TrainConfig } from '../../config/index.js'
+import { UsageError } from '../../errors.js'
+import { checkNumber } from '../checks.js'
+import { interrupted } from '../interrupt.js'
+import { type GlobalArguments, type ModelArguments, modelOptions } from '../options.js'
+import { log, writeJsonLine, writeOut } from '../output.js'
+
+export const command = 'train [config]'
+export const describe = 'Train a teacher by reinforcement learning with the teacher reward'
+
+interface Arguments extends GlobalArguments, ModelArguments {
+  config: string | undefined
+  set: string[] | undefined
+  resume: string | undefined
+  check: boolean
+  options: boolean
+}
+
+export function builder(yargs: Argv) {
+  return modelOptions(yargs)
+    .positional('config', { type: 'string', describe: 'A preset (quickstart, paper-7b) or a YAML file' })
+    .option('set', {
+      type: 'string',
+      array: true,
+      describe: 'Change an option: path.to.option=value, the value as in YAML (can be given several times)',
+    })
+    .option('resume', {
+      type: 'string',
+      conflicts: 'config',
+      describe: 'Go on with the run in this folder from its latest checkpoint',
+    })
+    .option('check', {
+      type: 'boolean',
+      default: false,
+      describe: 'Print the complete configuration and end; nothing is loaded',
+    })
+    .option('options', {
+      type: 'boolean',
+      default: false,
+      describe: 'Print every option of a configuration and end',
+    })
+    .example('$0 train quickstart', 'a small model, a few minutes on a laptop')
+    .example('$0 train my.yaml --set training.steps=200', '')
+    .example('$0 train --resume runs/quickstart', '')
+}
+
+export async function handler(args: Arguments): Promise<void> {
+  if (args.options) return printOptions()
+  checkNumber('threads', args.threads, { integer: true, min: 1 })
+  const config = await readConfig(args)
+  if (args.check) return printConfig(config, args.json)
+  await runTraining(config, args)
+}
+
+async function readConfig(args: Arguments): Promise<TrainConfig> {
+  const { loadConfig, loadRunConfig } = await import('../../config/index.js')
+  const sets = args.set ?? []
+  if (args.resume !== undefined) {
+    if (args.dtype !== undefined)
+      throw new UsageError('--dtype cannot be changed with --resume: the run would not be the same')
+    return withModelArguments(await loadRunConfig(args.resume, sets), args)
+  }
+  if (args.config === undefined) throw new UsageError(await whatToType())
+  const { config } = await loadConfig(args.config, sets)
+  return withModelArguments(config, args)
+}
+
+async function whatToType(): Promise<string> {
+  const { presetNames } = await import('../../config/index.js')
+  return [
+    'What should be trained? Type one of',
+    '  rlt train quickstart           a small model on a small data set: minutes on a laptop',
+    '  rlt train my.yaml              your own configuration; it can begin with `preset: quickstart`',
+    '  rlt train --resume runs/name   to go on with a run',
+    `Presets: ${(await presetNames()).join(', ')}. Every option: rlt train --options`,
+  ].join('\n')
+}
+
+/** --dtype, --device and --threads say for all models of the run what the configuration says for each. */
+function withModelArguments(config: TrainConfig, { dtype, device, threads }: ModelArguments): TrainConfig {
+  return {
+    ...config,
+    teacher: { ...config.teacher, dtype: dtype ?? config.teacher.dtype },
+    students: config.students.map(student => ({ ...student, dtype: dtype ?? student.dtype })),
+    device: device ?? config.device,
+    threads: threads ?? config.threads,
+  }
+}
+
+async function runTraining(config: TrainConfig, { json, resume }: Arguments): Promise<void> {
+  const [{ train }, { createTerminalView, writeReport }] = await Promise.all([
+    import('../../stages/train.js'),
+    import('../../report/index.js'),
+  ])
+  const view = createTerminalView(config.training.steps)
+  let result: Awaited<ReturnType<typeof train>>
+  try {
+    result = await train(config, {
+      signal: interrupted,
+      onStep: row => view.step(row),
+      onEvent: event => view.event(event),
+      resume: resume !== undefined,
+    })
+  } finally {
+    view.close()
+  }
+  const report = await writeReport(result.folder)
+  if (json) return writeJsonLine({ ...result, report })
+  if (result.finished) log(`Finished. The teacher: ${result.checkpoint}\nThe report: ${report}`)
+  else
+    log(
+      `Stopped after step ${result.step} of ${config.training.steps}; everything is saved in ${result.folder}\n` +
+        `Go on with: rlt train --resume ${result.folder}`,
+    )
+}
+
+async function printConfig(config: TrainConfig, json: boolean): Promise<void> {
+  if (json) return writeJsonLine(config)
+  const { formatConfig } = await import('../../config/index.js')
+  await writeOut(formatConfig(config))
+}
+
+async function printOptions(): Promise<void> {
+  const { describeOptions } = await import('../../config/index.js')
+  for (const { path, expected, description, default: value } of describeOptions()) {
+    const standard = value === undefined ? '' : `, ${JSON.stringify(value)} by default`
+    await writeOut(`${path}\n    ${description}${description ? '\n    ' : ''}${expected}${standard}\n`)
+  }
+}
