@@ -2,21 +2,22 @@
 /** `rlt`: reads the command line, runs one command, turns what happens into an exit code. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import yargs, { type CommandModule } from 'yargs'
+import yargs, { type Argv, type CommandModule } from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { nearest } from '../config/suggest.js'
 import { UsageError } from '../errors.js'
 import { packageRoot } from '../packageRoot.js'
-import * as generate from './commands/generate.js'
-import * as logprobs from './commands/logprobs.js'
-import * as report from './commands/report.js'
-import * as train from './commands/train.js'
+import { doctorCommand } from './commands/doctor.js'
+import { generateCommand } from './commands/generate.js'
+import { logprobsCommand } from './commands/logprobs.js'
+import { reportCommand } from './commands/report.js'
+import { trainCommand } from './commands/train.js'
 import { describeFailure, exitCodeOf } from './failure.js'
 import { listenForInterrupt } from './interrupt.js'
 import { type Command, globalOptions } from './options.js'
 import { endQuietlyWhenPipeCloses } from './output.js'
 
-const commands: Command[] = [train, generate, logprobs, report]
+const commands: Command[] = [trainCommand, generateCommand, logprobsCommand, reportCommand, doctorCommand]
 
 async function main(): Promise<void> {
   listenForInterrupt()
@@ -34,45 +35,51 @@ async function run(args: string[]): Promise<void> {
   const parser = globalOptions(yargs(args))
     .scriptName('rlt')
     .usage('$0 <command>\n\nTrains Reinforcement-Learned Teachers: models that learn to explain.')
-    .parserConfiguration({
-      'greedy-arrays': false,
-      'dot-notation': false,
-      'duplicate-arguments-array': false,
-    })
+    .parserConfiguration({ 'greedy-arrays': false, 'dot-notation': false })
     .demandCommand(1, 'Name a command. Start with: rlt train quickstart')
     .strict()
     .version(version())
     .alias({ help: 'h' })
+    .group(['help', 'version', 'json', 'verbose'], 'Every command:')
     .wrap(Math.min(110, process.stderr.columns ?? process.stdout.columns ?? 100))
     .exitProcess(false)
     .showHelpOnFail(false)
-    .fail((message, error, failed) => {
+    .fail((message, error) => {
       // An error is a handler's own; a message is yargs's about what was typed.
       if (error) throw error
-      throw new UsageError(
-        `${withSuggestion(message, failed)}\nSee rlt ${args[0]?.startsWith('-') ? '' : args[0]} --help`,
-      )
+      const command = commands.find(({ command }) => nameOf(command) === args[0])
+      const help = `See rlt ${command ? `${args[0]} ` : ''}--help`
+      throw new UsageError(`${withSuggestion(message, command)}\n${help}`)
     })
   for (const command of commands) parser.command(command as CommandModule)
   await parser.parseAsync()
 }
 
-/** yargs names unknown words; this adds the known one that was probably meant. */
-function withSuggestion(message: string, parser: unknown): string {
-  const unknown = /^Unknown (argument|command)s?: (.*)$/.exec(message)
-  if (!unknown) return message
-  const options = Object.keys(
-    (parser as { getOptions?(): { key: Record<string, unknown> } }).getOptions?.().key ?? {},
-  )
-  const known = [
-    ...options.filter(option => option.length > 1),
-    ...commands.map(({ command }) => String(command).split(' ')[0]!),
-  ]
-  const hints = unknown[2]!.split(', ').flatMap(word => {
-    const meant = nearest(word, known)
-    return meant === undefined || meant === word ? [] : [options.includes(meant) ? `--${meant}` : meant]
+const nameOf = (command: string) => command.split(' ')[0]!
+
+/** yargs names unknown words; this adds the known ones that were probably meant. */
+function withSuggestion(message: string, command: Command | undefined): string {
+  const unknown = /^Unknown (?:argument|command)s?: (.*)$/.exec(message)?.[1]
+  if (unknown === undefined) return message
+  const words = command
+    ? optionsOf(command).map(option => `--${option}`)
+    : commands.map(other => nameOf(other.command))
+  const hints = unknown.split(', ').map(word => nearest(command ? `--${word}` : word, words))
+  const found = [...new Set(hints.filter(hint => hint !== undefined))]
+  return found.length > 0 ? `${message}; did you mean ${found.join(', ')}?` : message
+}
+
+/** The options that a command declares: yargs does not tell, so its builder is asked with a stand-in that listens. */
+function optionsOf(command: Command): string[] {
+  const options = ['help']
+  const listener: Argv = new Proxy({} as Argv, {
+    get: (_, method) => (name: unknown) => {
+      if (method === 'option' && typeof name === 'string') options.push(name)
+      return listener
+    },
   })
-  return hints.length > 0 ? `${message}; did you mean ${hints.join(', ')}?` : message
+  command.builder(globalOptions(listener))
+  return options
 }
 
 function version(): string {

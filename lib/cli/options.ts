@@ -12,13 +12,14 @@ export interface ModelArguments {
   threads: number | undefined
 }
 
-/** A command file's exports. What is heavy to load is imported in the handler, so that `--help` is quick. */
-export interface Command {
+/** One command, one file. What is heavy to load is imported in the handler, so that `--help` is quick. */
+export interface Command<Arguments = never> {
+  /** Its name, then its positionals: `report <run>`. */
   command: string
   describe: string
   builder(yargs: Argv): unknown
-  /** Gets the arguments that `builder` declares; each command names their types itself. */
-  handler(args: never): Promise<void> | void
+  /** Gets what `builder` declares. */
+  handler(args: Arguments): Promise<void>
 }
 
 export function globalOptions<T>(yargs: Argv<T>) {

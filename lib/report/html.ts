@@ -1,11 +1,11 @@
 /** `report.html`: one file with a run's curves, some of its explanations and its configuration. No network, no script. */
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { UsageError } from '../errors.js'
 import {
   type CompletionRow,
   listCompletions,
   type MetricsRow,
-  RunError,
   readMetrics,
   writeFileAtomic,
 } from '../runs/index.js'
@@ -17,7 +17,8 @@ import { formatBytes, formatNumber, formatSeconds } from './text.js'
 /**
  * Writes `report.html` into a run folder, from what is in it at this moment.
  * @returns the path of the file
- * @throws {RunError} this is not a run folder, or its metrics are damaged
+ * @throws {UsageError} this is not a run folder
+ * @throws {RunError} its metrics are damaged
  */
 export async function writeReport(folder: string): Promise<string> {
   const file = join(resolve(folder), 'report.html')
@@ -27,7 +28,7 @@ export async function writeReport(folder: string): Promise<string> {
 
 export async function renderReport(folder: string): Promise<string> {
   const config = await readFile(join(folder, 'config.yaml'), 'utf8').catch(error => {
-    throw new RunError(`${folder} is not a run folder: there is no config.yaml in it`, { cause: error })
+    throw new UsageError(`${folder} is not a run folder: there is no config.yaml in it`, { cause: error })
   })
   const rows = await readMetrics(folder)
   const name = basename(resolve(folder))

@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { UsageError } from '../errors.js'
 import {
   type CheckpointState,
   type FoundCheckpoint,
@@ -55,11 +56,12 @@ export class RunFolder {
 
   /**
    * Opens the folder of a run to go on with it.
-   * @throws {RunError} there is no run, or it is in use
+   * @throws {UsageError} there is no run
+   * @throws {RunError} it is in use
    */
   static async open(folder: string): Promise<RunFolder> {
     if (!(await exists(join(folder, 'config.yaml'))))
-      throw new RunError(`${folder} is not a run folder: there is no config.yaml in it`)
+      throw new UsageError(`${folder} is not a run folder: there is no config.yaml in it`)
     return RunFolder.lock(folder)
   }
 

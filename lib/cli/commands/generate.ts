@@ -4,12 +4,15 @@ import { UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
 import { interrupted } from '../interrupt.js'
 import { batches, checkJsonLines, type Line, readJsonLines } from '../json-lines.js'
-import { type GlobalArguments, type ModelArguments, modelDescription, modelOptions } from '../options.js'
+import {
+  type Command,
+  type GlobalArguments,
+  type ModelArguments,
+  modelDescription,
+  modelOptions,
+} from '../options.js'
 import { writeJsonLine, writeOut } from '../output.js'
 import { isMapping, parseTextOrTokens, type TextOrTokens, toTokens } from '../tokens.js'
-
-export const command = 'generate'
-export const describe = 'Let a model continue prompts'
 
 interface Arguments extends GlobalArguments, ModelArguments {
   model: string
@@ -35,7 +38,14 @@ type Prompt = { prompt: TextOrTokens } | { messages: Message[] }
 /** Samples that are drawn together: enough to keep the machine busy, few enough that results come as it goes on. */
 const samplesPerBatch = 64
 
-export function builder(yargs: Argv) {
+export const generateCommand: Command<Arguments> = {
+  command: 'generate',
+  describe: 'Let a model continue prompts',
+  builder,
+  handler,
+}
+
+function builder(yargs: Argv) {
   return modelOptions(yargs)
     .option('model', { type: 'string', demandOption: true, describe: modelDescription })
     .option('input', {
@@ -74,7 +84,7 @@ export function builder(yargs: Argv) {
     .example('$0 generate --model runs/quickstart/checkpoints/step-12 --input prompts.jsonl --n 4 --json', '')
 }
 
-export async function handler(args: Arguments): Promise<void> {
+async function handler(args: Arguments): Promise<void> {
   checkArguments(args)
   if (args.input !== undefined) await checkJsonLines(args.input, parsePrompt)
 

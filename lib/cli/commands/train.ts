@@ -3,11 +3,8 @@ import type { TrainConfig } from '../../config/index.js'
 import { UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
 import { interrupted } from '../interrupt.js'
-import { type GlobalArguments, type ModelArguments, modelOptions } from '../options.js'
+import { type Command, type GlobalArguments, type ModelArguments, modelOptions } from '../options.js'
 import { log, writeJsonLine, writeOut } from '../output.js'
-
-export const command = 'train [config]'
-export const describe = 'Train a teacher by reinforcement learning with the teacher reward'
 
 interface Arguments extends GlobalArguments, ModelArguments {
   config: string | undefined
@@ -17,7 +14,14 @@ interface Arguments extends GlobalArguments, ModelArguments {
   options: boolean
 }
 
-export function builder(yargs: Argv) {
+export const trainCommand: Command<Arguments> = {
+  command: 'train [config]',
+  describe: 'Train a teacher by reinforcement learning with the teacher reward',
+  builder,
+  handler,
+}
+
+function builder(yargs: Argv) {
   return modelOptions(yargs)
     .positional('config', { type: 'string', describe: 'A preset (quickstart, paper-7b) or a YAML file' })
     .option('set', {
@@ -45,7 +49,7 @@ export function builder(yargs: Argv) {
     .example('$0 train --resume runs/quickstart', '')
 }
 
-export async function handler(args: Arguments): Promise<void> {
+async function handler(args: Arguments): Promise<void> {
   if (args.options) return printOptions()
   checkNumber('threads', args.threads, { integer: true, min: 1 })
   const config = await readConfig(args)
