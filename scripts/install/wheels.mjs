@@ -23,12 +23,17 @@ const later =
  *
  * @param {object} [options]
  * @param {boolean} [options.cuda] with the CUDA libraries and compiler, for a host with a GPU
+ * @param {object[]} [options.wheels] which wheels; the pinned ones of this machine by default
  * @param {(line: string) => void} [options.log]
  * @returns {Promise<string>} the folder with torch/ and nvidia/
  */
-export async function fetchLibTorch({ env = process.env, cuda = false, log = console.error } = {}) {
+export async function fetchLibTorch({
+  env = process.env,
+  cuda = false,
+  wheels = pinnedWheels(cuda ? ['libtorch', 'cudaLibraries', 'cudaCompiler'] : ['libtorch']),
+  log = console.error,
+} = {}) {
   const target = pinnedFolder({ env, cuda })
-  const wheels = pinnedWheels(cuda ? ['libtorch', 'cudaLibraries', 'cudaCompiler'] : ['libtorch'])
   requirePlatform(wheels)
   const pip = await findPip(env)
   const downloads = path.join(cacheFolder(env), 'downloads')
