@@ -32,6 +32,7 @@ async function main(): Promise<void> {
 }
 
 async function run(args: string[]): Promise<void> {
+  const command = commands.find(({ command }) => nameOf(command) === args[0])
   const parser = globalOptions(yargs(args))
     .scriptName('rlt')
     .usage('$0 <command>\n\nTrains Reinforcement-Learned Teachers: models that learn to explain.')
@@ -44,10 +45,10 @@ async function run(args: string[]): Promise<void> {
     .wrap(Math.min(110, process.stderr.columns ?? process.stdout.columns ?? 100))
     .exitProcess(false)
     .showHelpOnFail(false)
+    .check(argv => refuseRepeated(argv, command), true)
     .fail((message, error) => {
       // An error is a handler's own; a message is yargs's about what was typed.
       if (error) throw error
-      const command = commands.find(({ command }) => nameOf(command) === args[0])
       const help = `See rlt ${command ? `${args[0]} ` : ''}--help`
       throw new UsageError(`${withSuggestion(message, command)}\n${help}`)
     })
@@ -62,24 +63,38 @@ function withSuggestion(message: string, command: Command | undefined): string {
   const unknown = /^Unknown (?:argument|command)s?: (.*)$/.exec(message)?.[1]
   if (unknown === undefined) return message
   const words = command
-    ? optionsOf(command).map(option => `--${option}`)
+    ? optionsOf(command).map(option => `--${option.name}`)
     : commands.map(other => nameOf(other.command))
   const hints = unknown.split(', ').map(word => nearest(command ? `--${word}` : word, words))
   const found = [...new Set(hints.filter(hint => hint !== undefined))]
   return found.length > 0 ? `${message}; did you mean ${found.join(', ')}?` : message
 }
 
+interface DeclaredOption {
+  name: string
+  list: boolean
+}
+
 /** The options that a command declares: yargs does not tell, so its builder is asked with a stand-in that listens. */
-function optionsOf(command: Command): string[] {
-  const options = ['help']
+function optionsOf(command: Command): DeclaredOption[] {
+  const options: DeclaredOption[] = [{ name: 'help', list: false }]
   const listener: Argv = new Proxy({} as Argv, {
-    get: (_, method) => (name: unknown) => {
-      if (method === 'option' && typeof name === 'string') options.push(name)
+    get: (_, method) => (name: unknown, details?: { array?: boolean }) => {
+      if (method === 'option' && typeof name === 'string')
+        options.push({ name, list: details?.array === true })
       return listener
     },
   })
   command.builder(globalOptions(listener))
   return options
+}
+
+/** yargs makes a list of an option that is given twice; where one value is expected, that is a mistake. */
+function refuseRepeated(argv: Record<string, unknown>, command: Command | undefined): true {
+  for (const { name, list } of command ? optionsOf(command) : [])
+    if (!list && Array.isArray(argv[name]))
+      throw new UsageError(`--${name}: expected once, got it ${argv[name].length} times`)
+  return true
 }
 
 function version(): string {
