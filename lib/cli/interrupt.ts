@@ -7,10 +7,17 @@ const controller = new AbortController()
 /** Aborted by the first Ctrl-C. */
 export const interrupted: AbortSignal = controller.signal
 
+let announce = (text: string) => void process.stderr.write(`\n${text}\n`)
+
+/** For who draws on the terminal, and would be disturbed by a line from elsewhere. */
+export function announceInterruptWith(write: (text: string) => void): void {
+  announce = write
+}
+
 export function listenForInterrupt(): void {
   const onSignal = (signal: NodeJS.Signals) => {
     if (controller.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
-    process.stderr.write('\nStopping… (once more to end at once)\n')
+    announce('Stopping… (once more to end at once)')
     controller.abort()
   }
   process.on('SIGINT', onSignal)

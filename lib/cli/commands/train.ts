@@ -2,7 +2,7 @@ import type { Argv } from 'yargs'
 import type { TrainConfig } from '../../config/index.js'
 import { UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
-import { interrupted } from '../interrupt.js'
+import { announceInterruptWith, interrupted } from '../interrupt.js'
 import { type Command, type GlobalArguments, type ModelArguments, modelOptions } from '../options.js'
 import { log, writeJsonLine, writeOut } from '../output.js'
 
@@ -98,6 +98,7 @@ async function runTraining(config: TrainConfig, { json, resume }: Arguments): Pr
     import('../../report/index.js'),
   ])
   const view = createTerminalView(config.training.steps)
+  announceInterruptWith(text => view.event({ type: 'message', level: 'info', text }))
   let result: Awaited<ReturnType<typeof train>>
   try {
     result = await train(config, {
