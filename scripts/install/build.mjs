@@ -104,8 +104,12 @@ export async function checkAddonLoads(env = process.env) {
   })
   if (status === 0) return
   const reason = /^Error: (.*)$/m.exec(output)?.[1] ?? output.trim().split('\n').at(-1)
-  throw new InstallError('ADDON_DOES_NOT_LOAD', `The addon was built but does not load: ${reason}`, [
-    'If a library is missing, the LibTorch it was built with is incomplete or was moved: npm run build:native',
-    'Otherwise start afresh: rm -rf build && npm run build:native',
-  ])
+  const library = /(lib[\w+]+\.so\S*): cannot open shared object/.exec(reason)?.[1]
+  const remedies = library
+    ? [
+        `${library} should lie beside LibTorch: reinstall that LibTorch with what it depends on, e.g. pip install --force-reinstall torch`,
+        'Or let the installation take another LibTorch: unset LIBTORCH; npm run build:native',
+      ]
+    : ['rm -rf build && npm run build:native']
+  throw new InstallError('ADDON_DOES_NOT_LOAD', `The addon was built but does not load: ${reason}`, remedies)
 }
