@@ -1,7 +1,10 @@
 import { execFile } from 'node:child_process'
+import { readdir } from 'node:fs/promises'
+import path from 'node:path'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { loadInstaller } from '../../lib/cli/doctor/installer.js'
+import { packageRoot } from '../../lib/packageRoot.js'
 
 const run = promisify(execFile)
 const { addonFile } = await loadInstaller()
@@ -29,4 +32,15 @@ test('a host without CUDA loads none of its large libraries', async t => {
     libraries.filter(file => !withCuda && /libcublas|libcudnn|libnccl/.test(file)),
     [],
   )
+})
+
+test('kernels for wider registers share no function with the rest, which must run on any processor', async t => {
+  const folder = path.join(packageRoot(), 'build/cmake/CMakeFiles/rlt.dir/native/kernels/cpu')
+  const objects = (await readdir(folder)).filter(name => /\.avx\w+\.cpp\.o$/.test(name))
+  t.is(objects.length > 0, process.arch === 'x64')
+  for (const object of objects) {
+    const { stdout } = await run('nm', ['--demangle', '--defined-only', path.join(folder, object)])
+    // Weak symbols (W, V, u): of several copies the linker keeps one, and it could be this one.
+    t.deepEqual(stdout.match(/^\S+ [WVu] .*$/gm) ?? [], [], object)
+  }
 })
