@@ -7,7 +7,9 @@ const controller = new AbortController()
 /** Aborted by the first Ctrl-C. */
 export const interrupted: AbortSignal = controller.signal
 
-let announce = (text: string) => void process.stderr.write(`\n${text}\n`)
+let announce = (text: string): void => {
+  process.stderr.write(`\n${text}\n`)
+}
 
 /** For who draws on the terminal, and would be disturbed by a line from elsewhere. */
 export function announceInterruptWith(write: (text: string) => void): void {
