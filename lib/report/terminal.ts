@@ -30,7 +30,8 @@ const phaseNames: Record<Phase, string> = {
 }
 
 export function createTerminalView(steps: number, stream: TerminalStream = process.stderr): TerminalView {
-  return stream.isTTY ? new LiveView(steps, stream) : new PlainView(steps, stream)
+  // Some pseudo-terminals (docker, script) have no size: nothing can be drawn in place there.
+  return stream.isTTY && stream.columns ? new LiveView(steps, stream) : new PlainView(steps, stream)
 }
 
 class PlainView implements TerminalView {
@@ -104,7 +105,7 @@ class LiveView extends PlainView {
       `${bar(fraction, 20)} ${phaseNames[phase]} ${total > 0 ? `${done} of ${total}` : ''}`,
     ]
     if (this.rewards.length > 1) lines.push(`${sparkline(this.rewards, 60)} reward`)
-    const width = (this.stream.columns ?? 80) - 1
+    const width = this.stream.columns! - 1
     this.log(lines.map(line => pc.dim(line.slice(0, width))).join('\n'))
   }
 
