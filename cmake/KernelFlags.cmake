@@ -7,12 +7,16 @@
 # Such a file includes no ATen header: an inline function compiled here with wide instructions could be the copy
 # that the linker keeps for everybody. For the same reason it does not see the precompiled header.
 
-set(RLT_AVX512_FLAGS -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mamx-tile -mamx-bf16 -mfma -mf16c)
+set(RLT_AVX512_FLAGS -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mamx-tile -mamx-bf16 -mfma -mf16c
+  -mprefer-vector-width=512)
 set(RLT_AVX2_FLAGS -mavx2 -mfma -mf16c)
 # GCC 12 reports its own _mm512_reduce_* intrinsics as uninitialised.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND RLT_AVX512_FLAGS -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
+
+# `#pragma omp simd` tells the vectoriser what it may reorder; no OpenMP runtime comes with it.
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fopenmp-simd>)
 
 # Sets the flags on the files of the list variable `sources_name`; on other machines than x86-64 it takes them out.
 function(rlt_set_kernel_flags sources_name)

@@ -1,0 +1,24 @@
+#include <napi.h>
+
+#include "bindings/engine_thread.h"
+#include "bindings/model_object.h"
+#include "bindings/optimizer_object.h"
+#include "bindings/system.h"
+
+namespace {
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  auto* instance = new rlt::bindings::Instance();
+  env.SetInstanceData(instance);
+  instance->modelClass = Napi::Persistent(rlt::bindings::ModelObject::define(env));
+  exports.Set("loadModel", Napi::Function::New<rlt::bindings::ModelObject::load>(env, "loadModel"));
+  exports.Set("NativeAdamW", rlt::bindings::AdamWObject::define(env));
+  exports.Set("systemInformation", Napi::Function::New<rlt::bindings::systemInformation>(env, "systemInformation"));
+  exports.Set("setThreads", Napi::Function::New<rlt::bindings::setThreads>(env, "setThreads"));
+  exports.Set("dequantise", Napi::Function::New<rlt::bindings::dequantise>(env, "dequantise"));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(rlt, initialise)

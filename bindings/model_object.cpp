@@ -1,0 +1,242 @@
+#include "bindings/model_object.h"
+
+#include <ATen/ATen.h>
+
+#include "bindings/arguments.h"
+#include "bindings/engine_thread.h"
+#include "bindings/errors.h"
+#include "bindings/loss_arguments.h"
+#include "bindings/results.h"
+#include "bindings/sampling_job.h"
+#include "native/model/weights/weight_source.h"
+#include "native/scoring/score.h"
+
+namespace rlt::bindings {
+namespace {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// Tensors under the names that Hugging Face gives them.
+NamedTensors valuesOf(Decoder& decoder) {
+  NamedTensors tensors;
+  for (const std::string& name : decoder.parameters().names()) {
+    const NamedSlice& slice = decoder.parameters().slice(name);
+    tensors.emplace_back(name, slice.of(slice.parameter->value));
+  }
+  return tensors;
+}
+
+struct Batch {
+  std::span<int32_t> tokens;
+  std::span<int32_t> layout;
+
+  PackedGroups pack(const Decoder& decoder) const {
+    return packGroups(tokens.data(), static_cast<int64_t>(tokens.size()), layout.data(), static_cast<int64_t>(layout.size()),
+                      decoder.configuration(), decoder.device());
+  }
+};
+
+Batch batchArguments(const Napi::CallbackInfo& info) { return {int32ArrayArgument(info[0], "tokens"), int32ArrayArgument(info[1], "layout")}; }
+
+double temperatureArgument(const Napi::Value& value) {
+  const double temperature = numberArgument(value, "temperature");
+  if (!(temperature > 0)) fail(value.Env(), "ERR_ARGUMENT", "Expected a temperature above 0, got " + std::to_string(temperature) + ".");
+  return temperature;
+}
+
+at::ScalarType dtypeArgument(const Napi::Value& value) {
+  const std::string name = stringArgument(value, "dtype");
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16") return at::kBFloat16;
+  fail(value.Env(), "ERR_ARGUMENT", "Expected 'float32' or 'bfloat16' for dtype, got '" + name + "'.");
+}
+
+at::Device deviceArgument(const Napi::Value& value) {
+  const std::string name = stringArgument(value, "device");
+  if (name != "cpu" && !name.starts_with("cuda")) fail(value.Env(), "ERR_ARGUMENT", "Expected 'cpu' or 'cuda' for device, got '" + name + "'.");
+  return at::Device(name);
+}
+
+/// Weights come by way of host memory: a GPU's parameters are filled a tensor at a time.
+void fill(Decoder& decoder, const std::vector<WeightSource>& sources, const Cancellation& cancellation) {
+  MappedFiles files;
+  for (const WeightSource& source : sources) {
+    cancellation.check();
+    const NamedSlice& slice = decoder.parameters().slice(source.name);
+    const at::Tensor destination = slice.of(slice.parameter->value);
+    if (destination.is_cpu()) {
+      readWeight(source, destination, files);
+    } else {
+      const at::Tensor host = at::empty(destination.sizes(), destination.options().device(at::kCPU));
+      readWeight(source, host, files);
+      destination.copy_(host);
+    }
+  }
+}
+
+}  // namespace
+
+Napi::Function ModelObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeModel",
+                     {
+                         InstanceMethod<&ModelObject::logProbabilities>("logProbabilities"),
+                         InstanceMethod<&ModelObject::sample>("sample"),
+                         InstanceMethod<&ModelObject::backward>("backward"),
+                         InstanceMethod<&ModelObject::zeroGradients>("zeroGradients"),
+                         InstanceMethod<&ModelObject::blendFrom>("blendFrom"),
+                         InstanceMethod<&ModelObject::clone>("clone"),
+                         InstanceMethod<&ModelObject::tensors>("tensors"),
+                         InstanceMethod<&ModelObject::readTensor>("readTensor"),
+                         InstanceMethod<&ModelObject::writeTensors>("writeTensors"),
+                         InstanceMethod<&ModelObject::dispose>("dispose"),
+                     });
+}
+
+ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
+  if (info.Length() != 1 || !info[0].IsExternal()) fail(info.Env(), "ERR_ARGUMENT", "A NativeModel is made by loadModel().");
+  decoder_ = *info[0].As<Napi::External<std::shared_ptr<Decoder>>>().Data();
+}
+
+Napi::Value ModelObject::wrap(Napi::Env env, std::shared_ptr<Decoder> decoder) {
+  return Instance::of(env).modelClass.New({Napi::External<std::shared_ptr<Decoder>>::New(env, &decoder)});
+}
+
+std::shared_ptr<Decoder> ModelObject::decoder(Napi::Env env) const {
+  if (!decoder_) fail(env, "ERR_DISPOSED", "The model was disposed of; load it again to use it.");
+  return decoder_;
+}
+
+std::shared_ptr<Decoder> ModelObject::decoderOf(const Napi::Value& value, const std::string& name) {
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(Instance::of(value.Env()).modelClass.Value())) fail(value.Env(), "ERR_ARGUMENT", "Expected a model for " + name + ".");
+  return Unwrap(value.As<Napi::Object>())->decoder(value.Env());
+}
+
+Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const ModelConfiguration configuration = configurationArgument(info[0]);
+  const std::vector<WeightSource> sources = weightSourcesArgument(info[1], "weights");
+  const Napi::Object options = objectArgument(info[2], "options");
+  const at::ScalarType dtype = dtypeArgument(options.Get("dtype"));
+  const at::Device device = deviceArgument(options.Get("device"));
+  const bool trainable = booleanArgument(options.Get("trainable"), "trainable");
+  int32_t* cancel = int32ArrayArgument(info[3], "cancel").data();
+
+  return EngineThread::of(env).submit(env, {info[3]}, {}, [=](JobContext&) -> Settle {
+    auto decoder = std::make_shared<Decoder>(configuration, dtype, device);
+    fill(*decoder, sources, Cancellation(cancel));
+    if (trainable) decoder->parameters().makeTrainable();
+    return [decoder](Napi::Env env) { return wrap(env, decoder); };
+  });
+}
+
+Napi::Value ModelObject::logProbabilities(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto model = decoder(env);
+  const Batch batch = batchArguments(info);
+  const double temperature = temperatureArgument(info[2]);
+  int32_t* cancel = int32ArrayArgument(info[3], "cancel").data();
+  return EngineThread::of(env).submit(env, {info[0], info[1], info[3]}, {}, [=](JobContext&) -> Settle {
+    auto values = scoreGroups(*model, batch.pack(*model), temperature, Cancellation(cancel));
+    return [values = std::move(values)](Napi::Env env) { return toFloat32Array(env, values); };
+  });
+}
+
+Napi::Value ModelObject::sample(const Napi::CallbackInfo& info) { return sampleJob(info, decoder(info.Env())); }
+
+Napi::Value ModelObject::backward(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto model = decoder(env);
+  if (!model->parameters().trainable()) fail(env, "ERR_ARGUMENT", "The model was not loaded as trainable: it has no gradients. Load it with { trainable: true }.");
+  const Batch batch = batchArguments(info);
+  const LossArguments loss = lossArguments(info[2]);
+  const double temperature = temperatureArgument(info[3]);
+  const bool checkpoint = booleanArgument(info[4], "checkpoint");
+  int32_t* cancel = int32ArrayArgument(info[5], "cancel").data();
+
+  return EngineThread::of(env).submit(env, {info[0], info[1], info[2], info[5]}, {}, [=](JobContext&) -> Settle {
+    const PackedGroups packed = batch.pack(*model);
+    loss.checkLengths(packed.suffixTokens);
+    auto statistics = backwardGroups(*model, packed, loss.function(), temperature, checkpoint, Cancellation(cancel));
+    return [statistics = std::move(statistics)](Napi::Env env) { return toValue(env, statistics); };
+  });
+}
+
+Napi::Value ModelObject::zeroGradients(const Napi::CallbackInfo& info) {
+  const auto model = decoder(info.Env());
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [model](JobContext&) -> Settle {
+    for (auto& parameter : model->parameters().all()) {
+      if (parameter->gradient.defined()) parameter->gradient.zero_();
+    }
+    return [](Napi::Env env) { return env.Undefined(); };
+  });
+}
+
+Napi::Value ModelObject::blendFrom(const Napi::CallbackInfo& info) {
+  const auto model = decoder(info.Env());
+  const auto other = decoderOf(info[0], "the model to blend in");
+  const double amount = numberArgument(info[1], "blend");
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    auto& to = model->parameters().all();
+    auto& from = other->parameters().all();
+    if (to.size() != from.size()) throw Error("ERR_SHAPE", "The two models differ in their parameters: " + std::to_string(to.size()) + " and " + std::to_string(from.size()) + ".");
+    for (size_t i = 0; i < to.size(); ++i) {
+      if (to[i]->value.sizes() != from[i]->value.sizes()) {
+        throw Error("ERR_SHAPE", "The two models differ in the shape of " + to[i]->name + ".");
+      }
+    }
+    for (size_t i = 0; i < to.size(); ++i) {
+      if (amount == 1) {
+        to[i]->value.copy_(from[i]->value);
+      } else {
+        to[i]->value.lerp_(from[i]->value.to(to[i]->value.scalar_type()), amount);
+      }
+    }
+    return [](Napi::Env env) { return env.Undefined(); };
+  });
+}
+
+Napi::Value ModelObject::clone(const Napi::CallbackInfo& info) {
+  const auto model = decoder(info.Env());
+  const bool trainable = booleanArgument(info[0], "trainable");
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    auto copy = std::make_shared<Decoder>(model->configuration(), model->dtype(), model->device());
+    for (size_t i = 0; i < copy->parameters().all().size(); ++i) {
+      copy->parameters().all()[i]->value.copy_(model->parameters().all()[i]->value);
+    }
+    if (trainable) copy->parameters().makeTrainable();
+    return [copy](Napi::Env env) { return wrap(env, copy); };
+  });
+}
+
+Napi::Value ModelObject::tensors(const Napi::CallbackInfo& info) { return describeTensors(info.Env(), valuesOf(*decoder(info.Env()))); }
+
+Napi::Value ModelObject::readTensor(const Napi::CallbackInfo& info) {
+  const auto model = decoder(info.Env());
+  const std::string name = stringArgument(info[0], "name");
+  const bool gradient = booleanArgument(info[1], "gradient");
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    const NamedSlice& slice = model->parameters().slice(name);
+    const at::Tensor& whole = gradient ? slice.parameter->gradient : slice.parameter->value;
+    if (!whole.defined()) throw Error("ERR_ARGUMENT", "The model was not loaded as trainable: '" + name + "' has no gradient.");
+    const at::Tensor host = slice.of(whole).to(at::kCPU, at::kFloat).contiguous();
+    std::vector<float> values(host.const_data_ptr<float>(), host.const_data_ptr<float>() + host.numel());
+    return [values = std::move(values)](Napi::Env env) { return toFloat32Array(env, values); };
+  });
+}
+
+Napi::Value ModelObject::writeTensors(const Napi::CallbackInfo& info) {
+  const auto model = decoder(info.Env());
+  const std::string file = stringArgument(info[0], "file");
+  const auto bytes = bytesArgument(info[1], "header");
+  const std::string header(bytes.begin(), bytes.end());
+  const int64_t byteLength = integerArgument(info[2], "byteLength", 0);
+  const std::vector<std::string> names = stringsArgument(info[3], "names");
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    writeSafetensors(file, header, byteLength, valuesOf(*model), names);
+    return [](Napi::Env env) { return env.Undefined(); };
+  });
+}
+
+void ModelObject::dispose(const Napi::CallbackInfo&) { decoder_.reset(); }
+
+}  // namespace rlt::bindings

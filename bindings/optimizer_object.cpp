@@ -1,0 +1,100 @@
+#include "bindings/optimizer_object.h"
+
+#include <ATen/ATen.h>
+
+#include "bindings/arguments.h"
+#include "bindings/engine_thread.h"
+#include "bindings/errors.h"
+#include "bindings/model_object.h"
+#include "bindings/results.h"
+#include "native/model/weights/weight_source.h"
+
+namespace rlt::bindings {
+
+Napi::Function AdamWObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeAdamW",
+                     {
+                         InstanceMethod<&AdamWObject::initialise>("initialise"),
+                         InstanceMethod<&AdamWObject::step>("step"),
+                         InstanceMethod<&AdamWObject::tensors>("tensors"),
+                         InstanceMethod<&AdamWObject::writeTensors>("writeTensors"),
+                         InstanceMethod<&AdamWObject::readTensors>("readTensors"),
+                         InstanceMethod<&AdamWObject::dispose>("dispose"),
+                     });
+}
+
+AdamWObject::AdamWObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<AdamWObject>(info) {
+  const auto decoder = ModelObject::decoderOf(info[0], "the model to optimize");
+  if (!decoder->parameters().trainable()) fail(info.Env(), "ERR_ARGUMENT", "The model was not loaded as trainable: load it with { trainable: true }.");
+  const Napi::Object object = objectArgument(info[1], "options");
+  const auto number = [&](const char* name) { return numberArgument(object.Get(name), name); };
+  held_ = std::make_shared<Held>(Held{decoder, {number("beta1"), number("beta2"), number("epsilon"), number("weightDecay")}, nullptr});
+}
+
+std::shared_ptr<AdamWObject::Held> AdamWObject::held(Napi::Env env) const {
+  if (!held_) fail(env, "ERR_DISPOSED", "The optimizer was disposed of; make a new one.");
+  return held_;
+}
+
+Napi::Value AdamWObject::initialise(const Napi::CallbackInfo& info) {
+  const auto state = held(info.Env());
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [state](JobContext&) -> Settle {
+    state->optimizer = std::make_unique<AdamW>(state->decoder->parameters(), state->options);
+    return [](Napi::Env env) { return env.Undefined(); };
+  });
+}
+
+Napi::Value AdamWObject::step(const Napi::CallbackInfo& info) {
+  const auto state = held(info.Env());
+  const double learningRate = numberArgument(info[0], "learningRate");
+  const double maxGradientNorm = numberArgument(info[1], "maxGradNorm");
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    const AdamWStepResult result = state->optimizer->step(learningRate, maxGradientNorm);
+    const int64_t steps = state->optimizer->steps();
+    return [=](Napi::Env env) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("gradNorm", result.gradientNorm);
+      object.Set("clipped", result.clipped);
+      object.Set("skipped", result.skipped);
+      object.Set("steps", static_cast<double>(steps));
+      return object;
+    };
+  });
+}
+
+Napi::Value AdamWObject::tensors(const Napi::CallbackInfo& info) { return describeTensors(info.Env(), held(info.Env())->optimizer->state()); }
+
+Napi::Value AdamWObject::writeTensors(const Napi::CallbackInfo& info) {
+  const auto state = held(info.Env());
+  const std::string file = stringArgument(info[0], "file");
+  const auto bytes = bytesArgument(info[1], "header");
+  const std::string header(bytes.begin(), bytes.end());
+  const int64_t byteLength = integerArgument(info[2], "byteLength", 0);
+  const std::vector<std::string> names = stringsArgument(info[3], "names");
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    writeSafetensors(file, header, byteLength, state->optimizer->state(), names);
+    return [](Napi::Env env) { return env.Undefined(); };
+  });
+}
+
+Napi::Value AdamWObject::readTensors(const Napi::CallbackInfo& info) {
+  const auto state = held(info.Env());
+  const std::vector<WeightSource> sources = weightSourcesArgument(info[0], "tensors");
+  const int64_t steps = integerArgument(info[1], "steps", 0);
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    MappedFiles files;
+    const auto tensors = state->optimizer->state();
+    for (const WeightSource& source : sources) {
+      const at::Tensor& destination = findTensor(tensors, source.name);
+      const at::Tensor host = destination.is_cpu() ? destination : at::empty(destination.sizes(), destination.options().device(at::kCPU));
+      readWeight(source, host, files);
+      if (!destination.is_same(host)) destination.copy_(host);
+    }
+    state->optimizer->setSteps(steps);
+    return [](Napi::Env env) { return env.Undefined(); };
+  });
+}
+
+void AdamWObject::dispose(const Napi::CallbackInfo&) { held_.reset(); }
+
+}  // namespace rlt::bindings

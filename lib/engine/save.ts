@@ -1,0 +1,86 @@
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { copyModelSidecars, safetensorsHeader } from '../models/index.js'
+import { AbortedError } from '../errors.js'
+import { callAddon, type TensorDescription } from './addon.js'
+import type { Model } from './model.js'
+
+export interface SaveOptions {
+  /** Weights are split into files of at most this size. Default 5 GB, as transformers does. */
+  maxShardBytes?: number
+  signal?: AbortSignal | undefined
+}
+
+export function byteLength(tensor: TensorDescription): number {
+  return tensor.shape.reduce((a, b) => a * b, tensor.dtype === 'F32' ? 4 : 2)
+}
+
+/** What can write some of its tensors to a file: a model, an optimizer. */
+export interface TensorWriter {
+  writeTensors(file: string, header: Uint8Array, byteLength: number, names: string[]): Promise<void>
+}
+
+/** Writes tensors to a safetensors file under a temporary name and renames it. */
+export async function writeSafetensorsFile(
+  writer: TensorWriter,
+  file: string,
+  tensors: readonly TensorDescription[],
+  metadata: Record<string, string>,
+): Promise<void> {
+  const { header } = safetensorsHeader([...tensors], metadata)
+  const total = tensors.reduce((sum, tensor) => sum + byteLength(tensor), header.length)
+  const temporary = `${file}.partial`
+  try {
+    await callAddon(() => writer.writeTensors(temporary, header, total, tensors.map((tensor) => tensor.name)))
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+export async function saveModel(model: Model, folder: string, { maxShardBytes = 5e9, signal }: SaveOptions): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  const shards = splitIntoShards(model.native.tensors(), maxShardBytes)
+  const weightMap: Record<string, string> = {}
+  for (const [index, shard] of shards.entries()) {
+    if (signal?.aborted) throw new AbortedError(undefined, { cause: signal.reason })
+    const part = (n: number) => String(n).padStart(5, '0')
+    const name = shards.length === 1 ? 'model.safetensors' : `model-${part(index + 1)}-of-${part(shards.length)}.safetensors`
+    await writeSafetensorsFile(model.native, join(folder, name), shard, { format: 'pt' })
+    for (const tensor of shard) weightMap[tensor.name] = name
+  }
+  if (shards.length > 1) {
+    const total = shards.flat().reduce((sum, tensor) => sum + byteLength(tensor), 0)
+    const file = join(folder, 'model.safetensors.index.json')
+    await writeFile(`${file}.partial`, `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, undefined, 2)}\n`)
+    await rename(`${file}.partial`, file)
+  }
+  await copyModelSidecars(model.files, folder, { dtype: model.dtype })
+  await syncFolder(folder)
+}
+
+function splitIntoShards(tensors: readonly TensorDescription[], maxShardBytes: number): TensorDescription[][] {
+  const shards: TensorDescription[][] = [[]]
+  let held = 0
+  for (const tensor of tensors) {
+    const size = byteLength(tensor)
+    if (held > 0 && held + size > maxShardBytes) {
+      shards.push([])
+      held = 0
+    }
+    shards.at(-1)!.push(tensor)
+    held += size
+  }
+  return shards
+}
+
+/** A rename is on disk once the folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

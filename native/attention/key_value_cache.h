@@ -1,0 +1,84 @@
+// The keys and values of sequences being sampled, in blocks of a shared pool (paged attention, Kwon et al. 2023).
+//
+// A sequence is a chain of two segments: the prefix of its group, whose blocks all samples of the group share and
+// nobody copies, and its own. Each starts on a fresh block.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "native/model/configuration.h"
+
+namespace rlt {
+
+class KeyValueCache;
+
+/// Blocks of the pool that belong together, given back when the last owner lets go.
+class CacheSegment {
+ public:
+  explicit CacheSegment(KeyValueCache& cache) : cache_(cache) {}
+  ~CacheSegment();
+  CacheSegment(const CacheSegment&) = delete;
+  CacheSegment& operator=(const CacheSegment&) = delete;
+
+  /// Makes room for `count` more positions and returns the first of them.
+  int64_t extend(int64_t count);
+
+  int64_t length() const { return length_; }
+  const std::vector<int32_t>& blocks() const { return blocks_; }
+
+ private:
+  KeyValueCache& cache_;
+  std::vector<int32_t> blocks_;
+  int64_t length_ = 0;
+};
+
+class KeyValueCache {
+ public:
+  static constexpr int64_t kBlockSize = 16;  // positions
+
+  /// A pool of `blocks` blocks for every layer. Throws ERR_OUT_OF_MEMORY when it cannot be allocated.
+  KeyValueCache(const ModelConfiguration& configuration, int64_t blocks, at::ScalarType dtype, at::Device device);
+
+  static int64_t blocksFor(int64_t positions) { return (positions + kBlockSize - 1) / kBlockSize; }
+  static int64_t bytesPerBlock(const ModelConfiguration& configuration, at::ScalarType dtype);
+
+  int64_t freeBlocks() const { return static_cast<int64_t>(free_.size()); }
+
+  /// Copies rows of keys and values ([rows, keyValueHeads * headSize], strided) into a segment from position `first`.
+  void store(int64_t layer, const CacheSegment& segment, int64_t first, const at::Tensor& keys, const at::Tensor& values);
+
+  /// Copies one row a segment into position `places[i]` of segments[i].
+  void storeEach(int64_t layer, const std::vector<CacheSegment*>& segments, const std::vector<int64_t>& places, const at::Tensor& keys,
+                 const at::Tensor& values);
+
+  /// [blocks, keyValueHeads, kBlockSize, headSize]
+  const at::Tensor& keys(int64_t layer) const { return keys_[layer]; }
+  const at::Tensor& values(int64_t layer) const { return values_[layer]; }
+
+ private:
+  friend class CacheSegment;
+  int32_t take();
+  void giveBack(const std::vector<int32_t>& blocks) { free_.insert(free_.end(), blocks.rbegin(), blocks.rend()); }
+
+  const ModelConfiguration configuration_;
+  std::vector<at::Tensor> keys_;
+  std::vector<at::Tensor> values_;
+  std::vector<int32_t> free_;
+};
+
+/// The samples of one group that decode together: their rows in the batch are consecutive.
+struct DecodeGroup {
+  const CacheSegment* shared = nullptr;
+  std::vector<const CacheSegment*> own;  // one a sample, the position being decoded already stored
+};
+
+/// One query a sample over its cached keys. queries [samples, width >= heads * headSize], samples in the groups'
+/// order; returns [samples, heads * headSize].
+at::Tensor decodeAttention(const at::Tensor& queries, const std::vector<DecodeGroup>& groups, const KeyValueCache& cache, int64_t layer,
+                           const ModelConfiguration& configuration);
+
+}  // namespace rlt

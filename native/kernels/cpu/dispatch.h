@@ -1,0 +1,27 @@
+// From a tensor's type to the loops and pointers of that type.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "native/error.h"
+#include "native/kernels/cpu/vector_kernels.h"
+
+namespace rlt::cpu {
+
+template <typename T>
+T* pointer(const at::Tensor& tensor) {
+  return static_cast<T*>(tensor.data_ptr());
+}
+
+/// Calls body(T{}) with T = float or bf16.
+template <typename Body>
+void dispatch(const at::Tensor& tensor, const Body& body) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat: return body(float{});
+    case at::kBFloat16: return body(bf16{});
+    default:
+      throw Error("ERR_ARGUMENT", std::string("Expected a float32 or bfloat16 tensor, got ") + c10::toString(tensor.scalar_type()) + ".");
+  }
+}
+
+}  // namespace rlt::cpu

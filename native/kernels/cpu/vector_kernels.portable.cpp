@@ -1,0 +1,10 @@
+#include "native/kernels/cpu/vector_kernels.h"
+
+namespace rlt::cpu::portable {
+
+#include "native/kernels/cpu/vector_kernels.inl"
+
+VectorKernels<float> floatTable() { return table<float>(); }
+VectorKernels<bf16> bf16Table() { return table<bf16>(); }
+
+}  // namespace rlt::cpu::portable

@@ -1,0 +1,39 @@
+#include "native/kernels/operations.h"
+
+#include "native/kernels/cpu/operations.h"
+#include "native/kernels/reference/operations.h"
+
+namespace rlt::kernels {
+
+at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::Tensor* inverseRms) {
+  return x.is_cpu() ? cpu::rmsNorm(x, weight, epsilon, inverseRms) : reference::rmsNorm(x, weight, epsilon, inverseRms);
+}
+
+void rmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& inverseRms,
+                     at::Tensor& dx, at::Tensor& weightGradient) {
+  return x.is_cpu() ? cpu::rmsNormBackward(dy, x, weight, inverseRms, dx, weightGradient)
+                    : reference::rmsNormBackward(dy, x, weight, inverseRms, dx, weightGradient);
+}
+
+void rotate(at::Tensor& rows, int64_t heads, int64_t headSize, const at::Tensor& cosine, const at::Tensor& sine, bool inverse) {
+  return rows.is_cpu() ? cpu::rotate(rows, heads, headSize, cosine, sine, inverse)
+                       : reference::rotate(rows, heads, headSize, cosine, sine, inverse);
+}
+
+at::Tensor swiglu(const at::Tensor& gateUp) { return gateUp.is_cpu() ? cpu::swiglu(gateUp) : reference::swiglu(gateUp); }
+
+at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
+  return gateUp.is_cpu() ? cpu::swigluBackward(gateUp, dy) : reference::swigluBackward(gateUp, dy);
+}
+
+// Matrix products are LibTorch's own: oneDNN and MKL on the CPU, cuBLAS on a GPU.
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) { return reference::linear(x, weight, bias); }
+
+at::Tensor linearBackwardInput(const at::Tensor& dy, const at::Tensor& weight) { return reference::linearBackwardInput(dy, weight); }
+
+void linearBackwardWeight(const at::Tensor& dy, const at::Tensor& x, at::Tensor& weightGradient) {
+  reference::linearBackwardWeight(dy, x, weightGradient);
+}
+
+}  // namespace rlt::kernels

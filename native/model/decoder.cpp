@@ -1,0 +1,191 @@
+#include "native/model/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include "native/kernels/operations.h"
+
+namespace rlt {
+
+Decoder::Decoder(ModelConfiguration configuration, at::ScalarType dtype, at::Device device)
+    : configuration_(std::move(configuration)), dtype_(dtype), device_(device), parameters_(configuration_, dtype, device) {}
+
+at::Tensor Decoder::forward(const PackedGroups& packed, DecoderActivations* saved, const Cancellation& cancellation) {
+  DecoderActivations local;
+  DecoderActivations& activations = saved ? *saved : local;
+  rotations(packed.positions, activations.cosine, activations.sine);
+  if (saved) saved->layers.resize(configuration_.layers);
+
+  const Attend attend = [&](int64_t, const at::Tensor& queryKeyValue) { return groupAttention(queryKeyValue, packed, configuration_); };
+  at::Tensor hidden = embed(packed.tokens);
+  for (int64_t layer = 0; layer < configuration_.layers; ++layer) {
+    cancellation.check();
+    LayerActivations* keep = saved && !saved->checkpoint ? &saved->layers[layer] : nullptr;
+    if (saved) saved->layers[layer].input = hidden;
+    hidden = layerForward(layer, hidden, activations.cosine, activations.sine, attend, keep);
+  }
+  if (saved) saved->output = hidden;
+  return kernels::rmsNorm(hidden, parameters_.finalNorm().value, configuration_.normEpsilon, saved ? &saved->outputInverseRms : nullptr);
+}
+
+void Decoder::backward(const PackedGroups& packed, DecoderActivations& saved, const at::Tensor& outputGradient, const Cancellation& cancellation) {
+  at::Tensor gradient = at::zeros_like(saved.output);
+  kernels::rmsNormBackward(outputGradient, saved.output, parameters_.finalNorm().value, saved.outputInverseRms, gradient,
+                           parameters_.finalNorm().gradient);
+
+  const Attend attend = [&](int64_t, const at::Tensor& queryKeyValue) { return groupAttention(queryKeyValue, packed, configuration_); };
+  for (int64_t layer = configuration_.layers; layer-- > 0;) {
+    cancellation.check();
+    LayerActivations& activations = saved.layers[layer];
+    if (saved.checkpoint) layerForward(layer, activations.input, saved.cosine, saved.sine, attend, &activations);
+    layerBackward(layer, packed, activations, saved.cosine, saved.sine, gradient);
+    activations = {};
+  }
+  parameters_.embedding().gradient.index_add_(0, packed.tokens, gradient.to(at::kFloat));
+}
+
+at::Tensor Decoder::prefill(const PackedGroups& prompts, const std::vector<CacheSegment*>& segments, KeyValueCache& cache,
+                            const Cancellation& cancellation) {
+  at::Tensor cosine, sine;
+  rotations(prompts.positions, cosine, sine);
+  for (size_t g = 0; g < segments.size(); ++g) segments[g]->extend(prompts.groups[g].prefix.count);
+
+  const int64_t keyColumn = configuration_.queryWidth(), width = configuration_.keyValueWidth();
+  const Attend attend = [&](int64_t layer, const at::Tensor& queryKeyValue) {
+    for (size_t g = 0; g < segments.size(); ++g) {
+      const Rows& prefix = prompts.groups[g].prefix;
+      const at::Tensor rows = queryKeyValue.narrow(0, prefix.first, prefix.count);
+      cache.store(layer, *segments[g], 0, rows.narrow(1, keyColumn, width), rows.narrow(1, keyColumn + width, width));
+    }
+    return groupAttention(queryKeyValue, prompts, configuration_);
+  };
+
+  at::Tensor hidden = embed(prompts.tokens);
+  for (int64_t layer = 0; layer < configuration_.layers; ++layer) {
+    cancellation.check();
+    hidden = layerForward(layer, hidden, cosine, sine, attend, nullptr);
+  }
+  std::vector<int64_t> last;
+  for (const GroupRows& group : prompts.groups) last.push_back(group.prefix.first + group.prefix.count - 1);
+  const at::Tensor rows = hidden.index_select(0, at::tensor(last, at::TensorOptions().dtype(at::kLong)).to(device_));
+  return kernels::rmsNorm(rows, parameters_.finalNorm().value, configuration_.normEpsilon, nullptr);
+}
+
+at::Tensor Decoder::decode(const at::Tensor& tokens, const std::vector<DecodeGroup>& groups, const std::vector<CacheSegment*>& segments,
+                           KeyValueCache& cache) {
+  std::vector<int64_t> positions;
+  std::vector<int64_t> places;
+  for (const DecodeGroup& group : groups) {
+    for (size_t i = 0; i < group.own.size(); ++i) {
+      CacheSegment* own = segments[positions.size()];
+      places.push_back(own->extend(1));
+      positions.push_back(group.shared->length() + places.back());
+    }
+  }
+  at::Tensor cosine, sine;
+  rotations(at::tensor(positions, at::TensorOptions().dtype(at::kLong)).to(device_), cosine, sine);
+
+  const int64_t keyColumn = configuration_.queryWidth(), width = configuration_.keyValueWidth();
+  const Attend attend = [&](int64_t layer, const at::Tensor& queryKeyValue) {
+    cache.storeEach(layer, segments, places, queryKeyValue.narrow(1, keyColumn, width), queryKeyValue.narrow(1, keyColumn + width, width));
+    return AttentionOutput{decodeAttention(queryKeyValue, groups, cache, layer, configuration_), {}};
+  };
+  at::Tensor hidden = embed(tokens);
+  for (int64_t layer = 0; layer < configuration_.layers; ++layer) hidden = layerForward(layer, hidden, cosine, sine, attend, nullptr);
+  return kernels::rmsNorm(hidden, parameters_.finalNorm().value, configuration_.normEpsilon, nullptr);
+}
+
+at::Tensor Decoder::embed(const at::Tensor& tokens) { return parameters_.embedding().value.index_select(0, tokens); }
+
+void Decoder::rotations(const at::Tensor& positions, at::Tensor& cosine, at::Tensor& sine) {
+  const int64_t needed = positions.numel() == 0 ? 1 : positions.max().item<int64_t>() + 1;
+  if (!cosineTable_.defined() || cosineTable_.size(0) < needed) {
+    // In float32 throughout, as transformers computes the angles.
+    const at::Tensor frequencies = at::tensor(configuration_.rotaryInverseFrequencies, at::TensorOptions().dtype(at::kDouble)).to(at::kFloat);
+    const at::Tensor angles = at::outer(at::arange(2 * needed, at::TensorOptions().dtype(at::kFloat)), frequencies);
+    cosineTable_ = angles.cos().to(device_);
+    sineTable_ = angles.sin().to(device_);
+  }
+  cosine = cosineTable_.index_select(0, positions);
+  sine = sineTable_.index_select(0, positions);
+}
+
+at::Tensor Decoder::layerForward(int64_t index, const at::Tensor& input, const at::Tensor& cosine, const at::Tensor& sine,
+                                 const Attend& attend, LayerActivations* saved) {
+  const LayerParameters& layer = parameters_.layer(index);
+  const double epsilon = configuration_.normEpsilon;
+
+  at::Tensor normalised = kernels::rmsNorm(input, layer.inputNorm->value, epsilon, saved ? &saved->inputInverseRms : nullptr);
+  at::Tensor queryKeyValue = kernels::linear(normalised, layer.queryKeyValue->value,
+                                             layer.queryKeyValueBias ? layer.queryKeyValueBias->value : at::Tensor());
+  if (layer.queryNorm) normaliseQueriesAndKeys(layer, queryKeyValue, saved);
+  kernels::rotate(queryKeyValue, configuration_.heads + configuration_.keyValueHeads, configuration_.headSize, cosine, sine, false);
+  AttentionOutput attention = attend(index, queryKeyValue);
+  at::Tensor middle = kernels::linear(attention.values, layer.attentionOutput->value).add_(input);
+
+  normalised = kernels::rmsNorm(middle, layer.postAttentionNorm->value, epsilon, saved ? &saved->middleInverseRms : nullptr);
+  at::Tensor gateUp = kernels::linear(normalised, layer.gateUp->value);
+  at::Tensor output = kernels::linear(kernels::swiglu(gateUp), layer.down->value).add_(middle);
+
+  if (saved) {
+    saved->queryKeyValue = std::move(queryKeyValue);
+    saved->attention = std::move(attention);
+    saved->middle = std::move(middle);
+    saved->gateUp = std::move(gateUp);
+  }
+  return output;
+}
+
+void Decoder::layerBackward(int64_t index, const PackedGroups& packed, LayerActivations& saved, const at::Tensor& cosine,
+                            const at::Tensor& sine, at::Tensor& gradient) {
+  const LayerParameters& layer = parameters_.layer(index);
+  const double epsilon = configuration_.normEpsilon;
+
+  // The feed-forward half. `gradient` is that of the residual stream: what a branch sends back is added to it.
+  kernels::linearBackwardWeight(gradient, kernels::swiglu(saved.gateUp), layer.down->gradient);
+  at::Tensor dGateUp = kernels::swigluBackward(saved.gateUp, kernels::linearBackwardInput(gradient, layer.down->value));
+  at::Tensor normalised = kernels::rmsNorm(saved.middle, layer.postAttentionNorm->value, epsilon, nullptr);
+  kernels::linearBackwardWeight(dGateUp, normalised, layer.gateUp->gradient);
+  kernels::rmsNormBackward(kernels::linearBackwardInput(dGateUp, layer.gateUp->value), saved.middle, layer.postAttentionNorm->value,
+                           saved.middleInverseRms, gradient, layer.postAttentionNorm->gradient);
+
+  // The attention half.
+  kernels::linearBackwardWeight(gradient, saved.attention.values, layer.attentionOutput->gradient);
+  at::Tensor dQueryKeyValue = groupAttentionBackward(kernels::linearBackwardInput(gradient, layer.attentionOutput->value), saved.attention,
+                                                     saved.queryKeyValue, packed, configuration_);
+  kernels::rotate(dQueryKeyValue, configuration_.heads + configuration_.keyValueHeads, configuration_.headSize, cosine, sine, true);
+  if (layer.queryNorm) normaliseQueriesAndKeysBackward(layer, saved, dQueryKeyValue);
+  if (layer.queryKeyValueBias) layer.queryKeyValueBias->gradient.add_(dQueryKeyValue.sum(0, false, at::kFloat));
+  normalised = kernels::rmsNorm(saved.input, layer.inputNorm->value, epsilon, nullptr);
+  kernels::linearBackwardWeight(dQueryKeyValue, normalised, layer.queryKeyValue->gradient);
+  kernels::rmsNormBackward(kernels::linearBackwardInput(dQueryKeyValue, layer.queryKeyValue->value), saved.input, layer.inputNorm->value,
+                           saved.inputInverseRms, gradient, layer.inputNorm->gradient);
+}
+
+void Decoder::normaliseQueriesAndKeys(const LayerParameters& layer, at::Tensor& queryKeyValue, LayerActivations* saved) {
+  const auto& c = configuration_;
+  const int64_t rows = queryKeyValue.size(0);
+  const at::Tensor queriesAndKeys = queryKeyValue.narrow(1, 0, c.queryWidth() + c.keyValueWidth());
+  if (saved) saved->unnormalised = queriesAndKeys.clone();
+  const auto normalise = [&](int64_t column, int64_t heads, const at::Tensor& weight, at::Tensor* inverseRms) {
+    at::Tensor part = queryKeyValue.narrow(1, column, heads * c.headSize);
+    part.copy_(kernels::rmsNorm(part.reshape({rows * heads, c.headSize}), weight, c.normEpsilon, inverseRms).view({rows, heads * c.headSize}));
+  };
+  normalise(0, c.heads, layer.queryNorm->value, saved ? &saved->queryInverseRms : nullptr);
+  normalise(c.queryWidth(), c.keyValueHeads, layer.keyNorm->value, saved ? &saved->keyInverseRms : nullptr);
+}
+
+void Decoder::normaliseQueriesAndKeysBackward(const LayerParameters& layer, const LayerActivations& saved, at::Tensor& gradient) {
+  const auto& c = configuration_;
+  const int64_t rows = gradient.size(0);
+  const auto backward = [&](int64_t column, int64_t heads, Parameter& weight, const at::Tensor& inverseRms) {
+    at::Tensor part = gradient.narrow(1, column, heads * c.headSize);
+    const at::Tensor x = saved.unnormalised.narrow(1, column, heads * c.headSize).reshape({rows * heads, c.headSize});
+    at::Tensor dx = at::zeros_like(x);
+    kernels::rmsNormBackward(part.reshape({rows * heads, c.headSize}), x, weight.value, inverseRms, dx, weight.gradient);
+    part.copy_(dx.view({rows, heads * c.headSize}));
+  };
+  backward(0, c.heads, *layer.queryNorm, saved.queryInverseRms);
+  backward(c.queryWidth(), c.keyValueHeads, *layer.keyNorm, saved.keyInverseRms);
+}
+
+}  // namespace rlt

@@ -1,0 +1,82 @@
+// A Llama-family decoder: tokens to hidden states, and back to gradients.
+//
+// The backward pass is written out, layer by layer, not recorded: it keeps of each layer only what it cannot
+// recompute cheaply, or nothing but the layer's input (activation checkpointing).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "native/attention/group_attention.h"
+#include "native/attention/key_value_cache.h"
+#include "native/cancellation.h"
+#include "native/model/packed_groups.h"
+#include "native/model/parameters.h"
+
+namespace rlt {
+
+/// What the backward pass of a layer needs. With checkpointing only `input` is kept.
+struct LayerActivations {
+  at::Tensor input;              // [rows, hidden]: the residual stream entering the layer
+  at::Tensor inputInverseRms;    // [rows]
+  at::Tensor unnormalised;       // [rows, (heads + keyValueHeads) headSize] before the query and key norms, if any
+  at::Tensor queryInverseRms;    // [rows * heads], if any
+  at::Tensor keyInverseRms;      // [rows * keyValueHeads], if any
+  at::Tensor queryKeyValue;      // [rows, merged width], rotated
+  AttentionOutput attention;
+  at::Tensor middle;             // [rows, hidden]: the residual stream after attention
+  at::Tensor middleInverseRms;   // [rows]
+  at::Tensor gateUp;             // [rows, 2 intermediate]
+};
+
+struct DecoderActivations {
+  bool checkpoint = false;
+  std::vector<LayerActivations> layers;
+  at::Tensor output;             // [rows, hidden]: the residual stream leaving the last layer
+  at::Tensor outputInverseRms;
+  at::Tensor cosine, sine;       // [rows, headSize / 2]
+};
+
+class Decoder {
+ public:
+  Decoder(ModelConfiguration configuration, at::ScalarType dtype, at::Device device);
+
+  const ModelConfiguration& configuration() const { return configuration_; }
+  Parameters& parameters() { return parameters_; }
+  at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+
+  /// Hidden states after the final norm, [rows, hidden]. Fills `saved` when it is given.
+  at::Tensor forward(const PackedGroups& packed, DecoderActivations* saved, const Cancellation& cancellation);
+
+  /// Adds the gradients of all parameters below the output projection; `gradient` is that of forward()'s result.
+  void backward(const PackedGroups& packed, DecoderActivations& saved, const at::Tensor& gradient, const Cancellation& cancellation);
+
+  /// Feeds prompts and stores their keys and values: `segments[g]`, empty until then, receives group g's prefix.
+  /// Returns the hidden state after the final norm of each prompt's last token, [groups, hidden].
+  at::Tensor prefill(const PackedGroups& prompts, const std::vector<CacheSegment*>& segments, KeyValueCache& cache, const Cancellation& cancellation);
+
+  /// Feeds one token a sample, appending to its segment. Returns hidden states after the final norm, [samples, hidden].
+  at::Tensor decode(const at::Tensor& tokens, const std::vector<DecodeGroup>& groups, const std::vector<CacheSegment*>& segments, KeyValueCache& cache);
+
+ private:
+  using Attend = std::function<AttentionOutput(int64_t layer, const at::Tensor& queryKeyValue)>;
+
+  at::Tensor embed(const at::Tensor& tokens);
+  void rotations(const at::Tensor& positions, at::Tensor& cosine, at::Tensor& sine);
+  at::Tensor layerForward(int64_t index, const at::Tensor& input, const at::Tensor& cosine, const at::Tensor& sine, const Attend& attend,
+                          LayerActivations* saved);
+  void layerBackward(int64_t index, const PackedGroups& packed, LayerActivations& saved, const at::Tensor& cosine, const at::Tensor& sine,
+                     at::Tensor& gradient);
+  void normaliseQueriesAndKeys(const LayerParameters& layer, at::Tensor& queryKeyValue, LayerActivations* saved);
+  void normaliseQueriesAndKeysBackward(const LayerParameters& layer, const LayerActivations& saved, at::Tensor& gradient);
+
+  ModelConfiguration configuration_;
+  at::ScalarType dtype_;
+  at::Device device_;
+  Parameters parameters_;
+  at::Tensor cosineTable_, sineTable_;  // [positions so far, headSize / 2] fp32
+};
+
+}  // namespace rlt

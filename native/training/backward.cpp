@@ -1,0 +1,40 @@
+#include "native/training/backward.h"
+
+#include <ATen/ATen.h>
+
+#include "native/scoring/score.h"
+#include "native/scoring/token_log_probabilities.h"
+
+namespace rlt {
+
+LossStatistics backwardGroups(Decoder& decoder, const PackedGroups& packed, const LossFunction& loss, double temperature, bool checkpoint,
+                              const Cancellation& cancellation) {
+  Parameter& projection = decoder.parameters().outputProjection();
+  DecoderActivations activations;
+  activations.checkpoint = checkpoint;
+  const at::Tensor hidden = decoder.forward(packed, &activations, cancellation);
+  const at::Tensor predicting = hidden.index_select(0, packed.predictionRows);
+  const TokenLogProbabilities logProbabilities = tokenLogProbabilities(predicting, projection.value, packed.targets, temperature);
+
+  LossStatistics statistics;
+  statistics.logProbabilities = perSuffixToken(packed, logProbabilities.values);
+  std::vector<float> tokenGradients(packed.targetPlaces.size());
+  for (size_t i = 0; i < tokenGradients.size(); ++i) {
+    const int64_t place = packed.targetPlaces[i];
+    const TokenLoss token = loss(place, statistics.logProbabilities[place], statistics);
+    statistics.loss += token.loss;
+    tokenGradients[i] = static_cast<float>(token.gradient);
+  }
+
+  cancellation.check();
+  const at::Tensor gradient = at::tensor(tokenGradients, at::TensorOptions().dtype(at::kFloat)).to(hidden.device());
+  const at::Tensor predictingGradient = tokenLogProbabilitiesBackward(gradient, logProbabilities, predicting, projection.value,
+                                                                      projection.gradient, packed.targets, temperature);
+  // Several suffixes are predicted from the same last row of their prefix: their gradients are summed in fp32.
+  at::Tensor hiddenGradient = at::zeros(hidden.sizes(), hidden.options().dtype(at::kFloat));
+  hiddenGradient.index_add_(0, packed.predictionRows, predictingGradient.to(at::kFloat));
+  decoder.backward(packed, activations, hiddenGradient.to(hidden.scalar_type()), cancellation);
+  return statistics;
+}
+
+}  // namespace rlt
