@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs'
-import type { Model } from '../../engine/index.js'
-import { UsageError } from '../../errors.js'
+import type { Model, SampleRequest } from '../../engine/index.js'
+import { DataError, UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
 import { interrupted } from '../interrupt.js'
 import { batches, checkJsonLines, type Line, readJsonLines } from '../json-lines.js'
@@ -12,7 +12,7 @@ import {
   modelOptions,
 } from '../options.js'
 import { writeJsonLine, writeOut } from '../output.js'
-import { isMapping, parseTextOrTokens, type TextOrTokens, toTokens } from '../tokens.js'
+import { checkContext, isMapping, parseTextOrTokens, type TextOrTokens, toTokens } from '../tokens.js'
 
 interface Arguments extends GlobalArguments, ModelArguments {
   model: string
@@ -92,11 +92,11 @@ async function handler(args: Arguments): Promise<void> {
   const { dtype, device, threads } = args
   const model = await Model.load(args.model, { dtype, device, threads, signal: interrupted })
   try {
+    const requests = encode(model, prompts(args), args)
     let done = 0
-    const promptsPerBatch = Math.max(1, Math.floor(samplesPerBatch / args.n))
-    for await (const lines of batches(prompts(args), promptsPerBatch)) {
-      await generate(model, lines, done, args)
-      done += lines.length
+    for await (const batch of batches(requests, Math.max(1, Math.floor(samplesPerBatch / args.n)))) {
+      await generate(model, batch, done, args)
+      done += batch.length
     }
   } finally {
     model.dispose()
@@ -113,7 +113,7 @@ function checkArguments(args: Arguments): void {
   checkNumber('top-p', args.topP, { above: 0, max: 1 })
   checkNumber('top-k', args.topK, { integer: true, min: 0 })
   checkNumber('min-p', args.minP, { min: 0, below: 1 })
-  checkNumber('seed', args.seed, { integer: true, min: 0, max: 0xffffffff })
+  checkNumber('seed', args.seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })
   checkNumber('threads', args.threads, { integer: true, min: 1 })
 }
 
@@ -122,18 +122,19 @@ async function* prompts({ input, prompt }: Arguments): AsyncGenerator<Line<Promp
   else yield* readJsonLines(input, parsePrompt)
 }
 
-/** @param first the index of the batch's first prompt in the whole input, which seeds and output go by */
-async function generate(
-  model: Model,
-  lines: readonly Line<Prompt>[],
-  first: number,
-  args: Arguments,
-): Promise<void> {
-  const requests = lines.map(({ value, place }, i) => ({
-    prefix: promptTokens(model, value, place),
-    samples: args.n,
-    seed: seedOf(args.seed, first + i),
-  }))
+/** Each prompt has its own seed, by its place in the input: how many are sampled at a time changes nothing. */
+async function* encode(model: Model, lines: AsyncIterable<Line<Prompt>>, { n, seed }: Arguments) {
+  let index = 0
+  for await (const { value, place } of lines) {
+    const prefix = promptTokens(model, value, place)
+    if (prefix.length === 0) throw new DataError(`${place}: the prompt is empty; expected at least one token`)
+    checkContext(prefix.length + 1, model, place, 'the prompt with one token more')
+    yield { prefix, samples: n, seed: BigInt(seed) + BigInt(index++) } satisfies SampleRequest
+  }
+}
+
+/** @param first the index of the batch's first prompt in the whole input, which the output goes by */
+async function generate(model: Model, requests: readonly SampleRequest[], first: number, args: Arguments) {
   const { maxNewTokens, temperature, topP, topK, minP, stop } = args
   const groups = await model.sample(requests, {
     maxNewTokens,
@@ -143,8 +144,9 @@ async function generate(
     minP,
     signal: interrupted,
     // Beside the texts to stop at, the model's own ends of a turn still hold.
-    stop: stop && [...stop, ...model.configuration.endOfSequenceTokens],
+    ...(stop && { stop: [...stop, ...model.configuration.endOfSequenceTokens] }),
   })
+  const decode = decoderOf(model)
   for (const [i, { suffixes, logProbs, finish }] of groups.entries())
     for (const [sample, tokens] of suffixes.entries()) {
       const result = {
@@ -152,25 +154,37 @@ async function generate(
         sample,
         tokens: Array.from(tokens),
         logprobs: Array.from(logProbs[sample]!),
-        text: model.tokenizer.decode(tokens, { skipSpecialTokens: true }),
+        text: decode(tokens),
         finish: finish[sample]!,
       }
       await (args.json ? writeJsonLine(result) : print(result, args.n))
     }
 }
 
-async function print({ prompt, sample, text }: { prompt: number; sample: number; text: string }, n: number) {
-  await writeOut(`── prompt ${prompt}${n > 1 ? `, sample ${sample}` : ''}\n${text}\n`)
+/** Files without a tokenizer make a model that takes and gives token ids only. */
+function decoderOf(model: Model): (tokens: Int32Array) => string | null {
+  try {
+    const { tokenizer } = model
+    return tokens => tokenizer.decode(tokens, { skipSpecialTokens: true })
+  } catch {
+    return () => null
+  }
+}
+
+interface Generated {
+  prompt: number
+  sample: number
+  tokens: number[]
+  text: string | null
+}
+
+async function print({ prompt, sample, tokens, text }: Generated, n: number) {
+  await writeOut(`── prompt ${prompt}${n > 1 ? `, sample ${sample}` : ''}\n${text ?? tokens.join(' ')}\n`)
 }
 
 function promptTokens(model: Model, value: Prompt, place: string): Int32Array {
-  if ('prompt' in value) return toTokens(value.prompt, model.tokenizer, place, 'prompt')
+  if ('prompt' in value) return toTokens(value.prompt, model, place, 'prompt')
   return model.tokenizer.encode(model.tokenizer.renderChat(value.messages, { addGenerationPrompt: true }))
-}
-
-/** Each prompt has its own seed, by its place in the input: the size of a batch changes no sample. */
-function seedOf(seed: number, prompt: number): bigint {
-  return (BigInt(seed) << 32n) + BigInt(prompt)
 }
 
 function parsePrompt(value: unknown): Prompt {

@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs'
-import type { Model, TokenGroup } from '../../engine/index.js'
+import type { Model } from '../../engine/index.js'
 import { UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
 import { interrupted } from '../interrupt.js'
@@ -12,7 +12,7 @@ import {
   modelOptions,
 } from '../options.js'
 import { writeJsonLine, writeOut } from '../output.js'
-import { isMapping, parseTextOrTokens, type TextOrTokens, toTokens } from '../tokens.js'
+import { checkContext, isMapping, parseTextOrTokens, type TextOrTokens, toTokens } from '../tokens.js'
 
 interface Arguments extends GlobalArguments, ModelArguments {
   model: string
@@ -62,10 +62,26 @@ async function handler(args: Arguments): Promise<void> {
   const { dtype, device, threads } = args
   const model = await Model.load(args.model, { dtype, device, threads, signal: interrupted })
   try {
-    for await (const lines of batches(readJsonLines(args.input, parseRequest), batchSize))
-      for (const result of await score(model, lines, args.temperature)) await print(result, args.json)
+    const lines = encode(model, readJsonLines(args.input, parseRequest))
+    for await (const batch of batches(lines, batchSize))
+      for (const result of await score(model, batch, args.temperature)) await print(result, args.json)
   } finally {
     model.dispose()
+  }
+}
+
+interface Encoded {
+  place: string
+  prefix: Int32Array
+  suffix: Int32Array
+}
+
+async function* encode(model: Model, lines: AsyncIterable<Line<Request>>): AsyncGenerator<Encoded> {
+  for await (const { value, place } of lines) {
+    const prefix = toTokens(value.prefix, model, place, 'prefix')
+    const suffix = toTokens(value.suffix, model, place, 'suffix')
+    checkContext(prefix.length + suffix.length, model, place, 'prefix and suffix together')
+    yield { place, prefix, suffix }
   }
 }
 
@@ -76,26 +92,20 @@ interface Result {
 }
 
 /** Lines with the same prefix are one group: the prefix is computed once for all of them. */
-async function score(model: Model, lines: readonly Line<Request>[], temperature: number): Promise<Result[]> {
-  const groups = new Map<string, { prefix: Int32Array; suffixes: Int32Array[] }>()
-  const placed = lines.map(({ value, place }) => {
-    const prefix = toTokens(value.prefix, model.tokenizer, place, 'prefix')
-    const suffix = toTokens(value.suffix, model.tokenizer, place, 'suffix')
+async function score(model: Model, lines: readonly Encoded[], temperature: number): Promise<Result[]> {
+  const groups = new Map<string, { index: number; prefix: Int32Array; suffixes: Int32Array[] }>()
+  const placed = lines.map(({ place, prefix, suffix }) => {
     const key = prefix.join()
-    const group = groups.get(key) ?? { prefix, suffixes: [] }
+    const group = groups.get(key) ?? { index: groups.size, prefix, suffixes: [] }
     groups.set(key, group)
-    return { place, key, tokens: suffix, index: group.suffixes.push(suffix) - 1 }
+    return { place, tokens: suffix, group: group.index, suffix: group.suffixes.push(suffix) - 1 }
   })
-  const scored = await model.logProbs([...groups.values()] satisfies TokenGroup[], {
-    temperature,
-    signal: interrupted,
-  })
-  const byKey = new Map([...groups.keys()].map((key, i) => [key, scored[i]!]))
-  return placed.map(({ place, key, tokens, index }) => ({
+  const scored = await model.logProbs([...groups.values()], { temperature, signal: interrupted })
+  return placed.map(({ place, tokens, group, suffix }) => ({
     place,
     tokens,
     // JSON knows no NaN: the first token after an empty prefix is null.
-    logprobs: Array.from(byKey.get(key)![index]!, value => (Number.isFinite(value) ? value : null)),
+    logprobs: Array.from(scored[group]![suffix]!, value => (Number.isFinite(value) ? value : null)),
   }))
 }
 
