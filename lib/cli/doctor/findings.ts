@@ -1,6 +1,7 @@
 /** The whole report of `rlt doctor`: what was found, and what stands between the user and a run. */
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { SystemInformation } from '../../engine/addon.js'
 import { packageRoot } from '../../packageRoot.js'
 import { type Cache, readCaches } from './caches.js'
 import { type Addon, type Problem, readAddon, readLibTorch, readTools, type Tools } from './installation.js'
@@ -17,7 +18,7 @@ export interface Findings {
   libtorch: LibTorch | null
   addon: Addon
   /** The engine's own report; null where the addon does not load. */
-  engine: Record<string, unknown> | null
+  engine: SystemInformation | null
   tools: Tools
   caches: Cache[]
   problems: Problem[]
@@ -44,6 +45,7 @@ export async function examine(): Promise<Findings> {
   const memory = readMemory()
   const disks = await readDisks(installer.freeBytes, problems)
 
+  checkBuildChoice(addon, libtorch, problems)
   checkMemory(memory, problems)
   checkProcessor(processor, problems)
   checkGpus(gpus, engine, problems)
@@ -54,10 +56,10 @@ export async function examine(): Promise<Findings> {
   }
 }
 
-async function readEngine(problems: Problem[]): Promise<Record<string, unknown> | null> {
+async function readEngine(problems: Problem[]): Promise<SystemInformation | null> {
   try {
-    const { systemInformation } = await import('../../engine/index.js')
-    return { ...systemInformation() }
+    const { systemInformation } = await import('../../engine/system.js')
+    return systemInformation()
   } catch (error) {
     const what = `The engine does not start: ${(error as Error).message}`
     problems.push({ severity: 'error', what, fix: ['npm run build:native'] })
@@ -75,6 +77,17 @@ async function readDisks(freeBytes: (folder: string) => Promise<number>, problem
   return [{ folder, freeBytes: free }]
 }
 
+/** Not wrong, but it explains a surprise: the next build compiles everything anew. */
+function checkBuildChoice(addon: Addon, libtorch: LibTorch | undefined, problems: Problem[]): void {
+  if (!addon.loads || !addon.builtWith || !libtorch || addon.builtWith === libtorch.folder) return
+  const what = `The addon was built with the LibTorch in ${addon.builtWith}; the next build takes the one in ${libtorch.folder}.`
+  problems.push({
+    severity: 'warning',
+    what,
+    fix: [`To keep the present one: export LIBTORCH=${addon.builtWith}`],
+  })
+}
+
 function checkMemory(memory: Memory, problems: Problem[]): void {
   if (memory.availableBytes >= quickstartMemory) return
   const what = `Only ${(memory.availableBytes / gigabyte).toFixed(1)} GB of memory are available; the quickstart needs about ${quickstartMemory / gigabyte} GB.`
@@ -88,9 +101,8 @@ function checkProcessor(processor: Processor, problems: Problem[]): void {
   problems.push({ severity: 'warning', what, fix: [] })
 }
 
-function checkGpus(gpus: Gpu[], engine: Record<string, unknown> | null, problems: Problem[]): void {
-  const usable = engine?.cudaDevices
-  if (gpus.length === 0 || engine === null || (Array.isArray(usable) && usable.length > 0)) return
+function checkGpus(gpus: Gpu[], engine: SystemInformation | null, problems: Problem[]): void {
+  if (gpus.length === 0 || engine === null || engine.cudaDevices > 0) return
   const what = `There is a GPU (${gpus[0]?.name}), but the addon cannot use it.`
   problems.push({ severity: 'warning', what, fix: ['RLT_CUDA=ON npm run build:native'] })
 }

@@ -1,5 +1,6 @@
 /** The report of `rlt doctor` for a terminal. */
 import colors from 'picocolors'
+import type { SystemInformation } from '../../engine/addon.js'
 import type { Findings } from './findings.js'
 import type { Problem } from './installation.js'
 
@@ -52,11 +53,13 @@ const origins = {
   cache: 'the cache',
 }
 
-/** The engine's fields by their own names, so that a new one shows without a change here. */
-function describeEngine(engine: Record<string, unknown>): string {
-  return Object.entries(engine)
-    .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join(', ')
+function describeEngine(engine: SystemInformation): string {
+  return [
+    `${engine.threads} threads`,
+    `${engine.cpuCapability} in LibTorch and ${engine.vectorInstructionSet} in rlt's kernels`,
+    engine.bfloat16Fast ? 'bfloat16 in hardware' : 'no bfloat16 in hardware, so float32 is faster',
+    engine.cudaDevices > 0 ? `${engine.cudaDevices} CUDA devices` : 'no CUDA device',
+  ].join('; ')
 }
 
 function verdict(problems: Problem[]): string[] {
