@@ -1,5 +1,6 @@
 #include "native/kernels/operations.h"
 
+#include "native/kernels/cpu/gemm.h"
 #include "native/kernels/cpu/operations.h"
 #include "native/kernels/reference/operations.h"
 
@@ -26,14 +27,18 @@ at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
   return gateUp.is_cpu() ? cpu::swigluBackward(gateUp, dy) : reference::swigluBackward(gateUp, dy);
 }
 
-// Matrix products are LibTorch's own: oneDNN and MKL on the CPU, cuBLAS on a GPU.
+// Matrix products: our own on AMX, LibTorch's (oneDNN and MKL on the CPU, cuBLAS on a GPU) for everything else.
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) { return reference::linear(x, weight, bias); }
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& addend) {
+  return cpu::gemmServes(x, weight) ? cpu::linear(x, weight, bias, addend) : reference::linear(x, weight, bias, addend);
+}
 
-at::Tensor linearBackwardInput(const at::Tensor& dy, const at::Tensor& weight) { return reference::linearBackwardInput(dy, weight); }
+at::Tensor linearBackwardInput(const at::Tensor& dy, const at::Tensor& weight) {
+  return cpu::gemmServes(dy, weight) ? cpu::linearBackwardInput(dy, weight) : reference::linearBackwardInput(dy, weight);
+}
 
 void linearBackwardWeight(const at::Tensor& dy, const at::Tensor& x, at::Tensor& weightGradient) {
-  reference::linearBackwardWeight(dy, x, weightGradient);
+  return cpu::gemmServes(dy, x) ? cpu::linearBackwardWeight(dy, x, weightGradient) : reference::linearBackwardWeight(dy, x, weightGradient);
 }
 
 }  // namespace rlt::kernels

@@ -29,8 +29,9 @@ at::Tensor swiglu(const at::Tensor& gateUp);
 /// The gradient of swiglu() for gateUp, [rows, 2 n].
 at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy);
 
-/// x weightᵀ (+ bias): x [rows, in], weight [out, in], bias [out] or undefined; returns [rows, out].
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+/// x weightᵀ (+ bias) (+ addend): x [rows, in], weight [out, in], bias [out] or undefined, addend [rows, out] or
+/// undefined; returns [rows, out].
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {}, const at::Tensor& addend = {});
 
 /// dy weight: the gradient of linear() for x.
 at::Tensor linearBackwardInput(const at::Tensor& dy, const at::Tensor& weight);

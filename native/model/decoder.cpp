@@ -120,11 +120,11 @@ at::Tensor Decoder::layerForward(int64_t index, const at::Tensor& input, const a
   if (layer.queryNorm) normaliseQueriesAndKeys(layer, queryKeyValue, saved);
   kernels::rotate(queryKeyValue, configuration_.heads + configuration_.keyValueHeads, configuration_.headSize, cosine, sine, false);
   AttentionOutput attention = attend(index, queryKeyValue);
-  at::Tensor middle = kernels::linear(attention.values, layer.attentionOutput->value).add_(input);
+  at::Tensor middle = kernels::linear(attention.values, layer.attentionOutput->value, {}, input);
 
   normalised = kernels::rmsNorm(middle, layer.postAttentionNorm->value, epsilon, saved ? &saved->middleInverseRms : nullptr);
   at::Tensor gateUp = kernels::linear(normalised, layer.gateUp->value);
-  at::Tensor output = kernels::linear(kernels::swiglu(gateUp), layer.down->value).add_(middle);
+  at::Tensor output = kernels::linear(kernels::swiglu(gateUp), layer.down->value, {}, middle);
 
   if (saved) {
     saved->queryKeyValue = std::move(queryKeyValue);

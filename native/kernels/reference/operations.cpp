@@ -49,8 +49,9 @@ at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
   return at::cat({wide * up * (sigmoid + silu * (1 - sigmoid)), wide * silu}, 1).to(gateUp.scalar_type());
 }
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& addend) {
+  at::Tensor y = bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
+  return addend.defined() ? y.add_(addend) : y;
 }
 
 at::Tensor linearBackwardInput(const at::Tensor& dy, const at::Tensor& weight) { return at::mm(dy, weight); }

@@ -1,0 +1,238 @@
+// The product is made of blocks of 32 x 32 results: four accumulator tiles, two tiles of a, two of b, so that four
+// tile products follow four tile loads. b is brought into the tiles' own order (pairs along k side by side) a
+// superblock of columns at a time, which stays in the second-level cache while all rows pass by; a is used where it
+// lies unless its rows are not whole tiles.
+#include "native/kernels/cpu/amx_gemm.h"
+
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+namespace rlt::cpu {
+namespace {
+
+constexpr int64_t kTileRows = 16;
+constexpr int64_t kTileDepth = 32;                          // bfloat16 values along k
+constexpr int64_t kTileElements = kTileRows * kTileDepth;   // 1 KB
+constexpr int64_t kBlock = 32;                              // rows and columns of a block of results
+constexpr int64_t kPackedBytes = 1280 << 10;                // of b, at a time
+constexpr int64_t kAccumulatedDepth = 1024;                 // k taken at a time when adding to c
+
+int64_t roundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+int64_t depthAtOnce(const Gemm& gemm) {
+  return gemm.output == GemmOutput::addToFloat32 && gemm.k > kAccumulatedDepth ? kAccumulatedDepth : gemm.k;
+}
+
+__mmask32 firstOf(int64_t count) { return count >= 32 ? 0xffffffffu : (count <= 0 ? 0u : (1u << count) - 1u); }
+
+/// Transposes a 16 x 16 matrix of 32-bit values held in registers.
+inline void transpose(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 8; ++i) {
+    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+/// Two neighbouring rows (along k) of 16 columns, interleaved: 16 pairs. Rows and columns outside are zero.
+inline __m512i pairRows(const bf16* matrix, int64_t stride, int64_t row, int64_t rows, __mmask16 columns) {
+  const auto load = [&](int64_t r) {
+    return r < rows ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, matrix + r * stride)) : _mm512_setzero_si512();
+  };
+  return _mm512_or_si512(load(row), _mm512_slli_epi32(load(row + 1), 16));
+}
+
+/// b's columns [first, first + 16) x depth [k0, k0 + 32) as one tile.
+inline void packTileOfB(const Gemm& g, int64_t first, int64_t k0, int64_t kEnd, bf16* tile) {
+  if (g.bTransposed) {
+    const __mmask32 depth = firstOf(kEnd - k0);
+    __m512i rows[16];
+    for (int64_t i = 0; i < 16; ++i) {
+      const bf16* row = g.b + (first + i) * g.bStride + k0;
+      rows[i] = first + i < g.n ? _mm512_maskz_loadu_epi16(depth, row) : _mm512_setzero_si512();
+      // The processor does not foresee sixteen rows at once: ask for the next block's now.
+      if (first + i + kBlock < g.n) _mm_prefetch(row + kBlock * g.bStride, _MM_HINT_T0);
+    }
+    transpose(rows);
+    for (int64_t i = 0; i < 16; ++i) _mm512_store_si512(tile + i * kTileDepth, rows[i]);
+  } else {
+    const auto columns = static_cast<__mmask16>(firstOf(g.n - first));
+    for (int64_t pair = 0; pair < 16; ++pair) {
+      _mm512_store_si512(tile + pair * kTileDepth, pairRows(g.b + first, g.bStride, k0 + 2 * pair, kEnd, columns));
+    }
+  }
+}
+
+/// Rows [first, first + 32) of a as [32, depth] with zeros beyond its ends.
+void packRowsOfA(const Gemm& g, int64_t first, int64_t lastRow, int64_t kBegin, int64_t kEnd, bf16* rows, int64_t stride) {
+  if (!g.aTransposed) {
+    for (int64_t i = 0; i < kBlock; ++i) {
+      const int64_t valid = first + i < lastRow ? kEnd - kBegin : 0;
+      if (valid > 0) std::memcpy(rows + i * stride, g.a + (first + i) * g.aStride + kBegin, valid * sizeof(bf16));
+      std::memset(static_cast<void*>(rows + i * stride + valid), 0, (stride - valid) * sizeof(bf16));
+    }
+    return;
+  }
+  for (int64_t half = 0; half < kBlock; half += 16) {
+    const auto columns = static_cast<__mmask16>(firstOf(lastRow - first - half));
+    for (int64_t k0 = kBegin; k0 < kEnd; k0 += kTileDepth) {
+      __m512i pairs[16];
+      for (int64_t pair = 0; pair < 16; ++pair) pairs[pair] = pairRows(g.a + first + half, g.aStride, k0 + 2 * pair, kEnd, columns);
+      transpose(pairs);
+      for (int64_t i = 0; i < 16; ++i) _mm512_storeu_si512(rows + (half + i) * stride + k0 - kBegin, pairs[i]);
+    }
+  }
+}
+
+/// 32 x 32 (or, with fewer rows, 16 x 32) results into `c`, row-major with 32 columns.
+inline void multiplyBlock(const bf16* a, int64_t aStride, const bf16* packed, int64_t steps, bool secondHalf, float* c) {
+  const int64_t aBytes = aStride * static_cast<int64_t>(sizeof(bf16));
+  _tile_zero(0);
+  _tile_zero(1);
+  if (secondHalf) {
+    const bf16* lower = a + kTileRows * aStride;
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t step = 0; step < steps; ++step, packed += 2 * kTileElements) {
+      _tile_loadd(4, a + step * kTileDepth, aBytes);
+      _tile_loadd(6, packed, 64);
+      _tile_loadd(7, packed + kTileElements, 64);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_loadd(5, lower + step * kTileDepth, aBytes);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(2, c + kTileRows * kBlock, kBlock * sizeof(float));
+    _tile_stored(3, c + kTileRows * kBlock + kTileRows, kBlock * sizeof(float));
+  } else {
+    for (int64_t step = 0; step < steps; ++step, packed += 2 * kTileElements) {
+      _tile_loadd(4, a + step * kTileDepth, aBytes);
+      _tile_loadd(6, packed, 64);
+      _tile_loadd(7, packed + kTileElements, 64);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+  }
+  _tile_stored(0, c, kBlock * sizeof(float));
+  _tile_stored(1, c + kTileRows, kBlock * sizeof(float));
+}
+
+inline __m512 widen(__m256i values) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16)); }
+
+/// Brings a block of sums to where and what it has to be.
+void storeBlock(const Gemm& g, const float* block, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t half = 0; half < kBlock; half += 16) {
+      const auto mask = static_cast<__mmask16>(firstOf(columns - half));
+      if (!mask) break;
+      const int64_t place = (row + i) * g.cStride + column + half;
+      __m512 value = _mm512_load_ps(block + i * kBlock + half);
+      if (g.bias) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.bias + column + half)));
+      if (g.addend) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.addend + place)));
+      if (g.output == GemmOutput::bfloat16) {
+        _mm256_mask_storeu_epi16(static_cast<bf16*>(g.c) + place, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+      } else {
+        float* to = static_cast<float*>(g.c) + place;
+        if (g.output == GemmOutput::addToFloat32) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, to));
+        _mm512_mask_storeu_ps(to, mask, value);
+      }
+    }
+  }
+}
+
+struct alignas(64) TileConfiguration {
+  uint8_t palette = 1;
+  uint8_t startRow = 0;
+  uint8_t reserved[14] = {};
+  uint16_t bytesPerRow[16] = {};
+  uint8_t rows[16] = {};
+};
+
+}  // namespace
+
+bool amxAvailable() {
+  static const bool available = [] {
+    if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("amx-bf16")) return false;
+    constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return available;
+}
+
+int64_t gemmColumnBlock(const Gemm& g) {
+  // With few rows each column is used so little that packing far ahead would only push it out of the nearest cache.
+  const int64_t fits = g.m <= 2 * kBlock ? kBlock : kPackedBytes / static_cast<int64_t>(sizeof(bf16)) / roundUp(depthAtOnce(g), kTileDepth) / kBlock * kBlock;
+  return fits < kBlock ? kBlock : (fits > roundUp(g.n, kBlock) ? roundUp(g.n, kBlock) : fits);
+}
+
+int64_t gemmScratchBytes(const Gemm& g) {
+  const int64_t depth = roundUp(depthAtOnce(g), kTileDepth);
+  return (gemmColumnBlock(g) + kBlock) * depth * static_cast<int64_t>(sizeof(bf16)) + kBlock * kBlock * static_cast<int64_t>(sizeof(float));
+}
+
+void gemmPart(const Gemm& g, int64_t firstRow, int64_t lastRow, int64_t firstColumn, int64_t lastColumn, void* scratch) {
+  TileConfiguration configuration;
+  for (int tile = 0; tile < 8; ++tile) {
+    configuration.bytesPerRow[tile] = 64;
+    configuration.rows[tile] = kTileRows;
+  }
+  _tile_loadconfig(&configuration);
+
+  const int64_t longest = roundUp(depthAtOnce(g), kTileDepth);
+  float* const block = static_cast<float*>(scratch);
+  bf16* const rowsOfA = reinterpret_cast<bf16*>(block + kBlock * kBlock);
+  bf16* const packed = rowsOfA + kBlock * longest;
+
+  for (int64_t kBegin = 0; kBegin < g.k; kBegin += depthAtOnce(g)) {
+    const int64_t kEnd = kBegin + depthAtOnce(g) < g.k ? kBegin + depthAtOnce(g) : g.k;
+    const int64_t steps = roundUp(kEnd - kBegin, kTileDepth) / kTileDepth;
+    bf16* tile = packed;
+    for (int64_t column = firstColumn; column < lastColumn; column += kBlock) {
+      for (int64_t step = 0; step < steps; ++step, tile += 2 * kTileElements) {
+        packTileOfB(g, column, kBegin + step * kTileDepth, kEnd, tile);
+        packTileOfB(g, column + kTileRows, kBegin + step * kTileDepth, kEnd, tile + kTileElements);
+      }
+    }
+    const bool wholeTiles = !g.aTransposed && (kEnd - kBegin) % kTileDepth == 0;
+    for (int64_t row = firstRow; row < lastRow; row += kBlock) {
+      const int64_t rows = lastRow - row < kBlock ? lastRow - row : kBlock;
+      const bf16* a = g.a + row * g.aStride + kBegin;
+      int64_t aStride = g.aStride;
+      if (!wholeTiles || (rows != kBlock && rows != kTileRows)) {
+        packRowsOfA(g, row, lastRow, kBegin, kEnd, rowsOfA, steps * kTileDepth);
+        a = rowsOfA;
+        aStride = steps * kTileDepth;
+      }
+      const bf16* tiles = packed;
+      for (int64_t column = firstColumn; column < lastColumn; column += kBlock, tiles += 2 * kTileElements * steps) {
+        multiplyBlock(a, aStride, tiles, steps, rows > kTileRows, block);
+        storeBlock(g, block, row, rows, column, lastColumn - column < kBlock ? lastColumn - column : kBlock);
+      }
+    }
+  }
+  _tile_release();
+}
+
+}  // namespace rlt::cpu
