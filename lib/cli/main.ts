@@ -47,10 +47,10 @@ async function run(args: string[]): Promise<void> {
     .showHelpOnFail(false)
     .check(argv => refuseRepeated(argv, command), true)
     .fail((message, error) => {
-      // An error is a handler's own; a message is yargs's about what was typed.
-      if (error) throw error
+      // An error is a handler's own, but for those of yargs's parser; a message is about what was typed.
+      if (error && error.name !== 'YError') throw error
       const help = `See rlt ${command ? `${args[0]} ` : ''}--help`
-      throw new UsageError(`${withSuggestion(message, command)}\n${help}`)
+      throw new UsageError(`${withSuggestion(error?.message ?? message, command)}\n${help}`)
     })
   for (const command of commands) parser.command(command as CommandModule)
   await parser.parseAsync()
@@ -58,8 +58,11 @@ async function run(args: string[]): Promise<void> {
 
 const nameOf = (command: string) => command.split(' ')[0]!
 
-/** yargs names unknown words; this adds the known ones that were probably meant. */
+/** yargs names what is wrong; this adds what was probably meant. */
 function withSuggestion(message: string, command: Command | undefined): string {
+  const lacking = /^Not enough arguments following: (.*)$/.exec(message)?.[1]
+  if (lacking)
+    return `--${lacking}: expected a value (one that begins with a hyphen is written --${lacking}=VALUE)`
   const unknown = /^Unknown (?:argument|command)s?: (.*)$/.exec(message)?.[1]
   if (unknown === undefined) return message
   const words = command

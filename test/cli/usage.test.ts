@@ -48,6 +48,7 @@ const misuse: [string, string[], RegExp][] = [
     ['logprobs', '--model', 'a', '--model', 'b', '--input', 'x'],
     /--model: expected once, got it 2 times/,
   ],
+  ['an option without its value', ['generate', '--model'], /--model: expected a value .*--model=VALUE/],
   ['nothing to generate from', ['generate', '--model', 'm'], /Expected --prompt TEXT or --input/],
   [
     'two things to generate from',

@@ -47,15 +47,16 @@ export const generateCommand: Command<Arguments> = {
 
 function builder(yargs: Argv) {
   return modelOptions(yargs)
-    .option('model', { type: 'string', demandOption: true, describe: modelDescription })
+    .option('model', { type: 'string', nargs: 1, demandOption: true, describe: modelDescription })
     .option('input', {
       type: 'string',
+      nargs: 1,
       conflicts: 'prompt',
       describe:
         'JSON Lines {"prompt": text or token ids} or {"messages": [{"role", "content"}, …]}, which go through the ' +
         'chat template; - reads standard input',
     })
-    .option('prompt', { type: 'string', describe: 'One prompt, taken as it stands' })
+    .option('prompt', { type: 'string', nargs: 1, describe: 'One prompt, taken as it stands' })
     .option('n', { type: 'number', default: 1, describe: 'Samples for each prompt' })
     .option('max-new-tokens', { type: 'number', default: 256, describe: 'Longest continuation' })
     .option('temperature', {
@@ -77,6 +78,7 @@ function builder(yargs: Argv) {
     .option('seed', { type: 'number', default: 0, describe: 'The same seed gives the same samples' })
     .option('stop', {
       type: 'string',
+      nargs: 1,
       array: true,
       describe: 'End at this text (can be given several times)',
     })

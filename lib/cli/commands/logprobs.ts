@@ -37,9 +37,10 @@ export const logprobsCommand: Command<Arguments> = {
 
 function builder(yargs: Argv) {
   return modelOptions(yargs)
-    .option('model', { type: 'string', demandOption: true, describe: modelDescription })
+    .option('model', { type: 'string', nargs: 1, demandOption: true, describe: modelDescription })
     .option('input', {
       type: 'string',
+      nargs: 1,
       demandOption: true,
       describe:
         'JSON Lines {"prefix": text or token ids, "suffix": text or token ids}; - reads standard input',

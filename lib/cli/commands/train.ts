@@ -26,11 +26,13 @@ function builder(yargs: Argv) {
     .positional('config', { type: 'string', describe: 'A preset (quickstart, paper-7b) or a YAML file' })
     .option('set', {
       type: 'string',
+      nargs: 1,
       array: true,
       describe: 'Change an option: path.to.option=value, the value as in YAML (can be given several times)',
     })
     .option('resume', {
       type: 'string',
+      nargs: 1,
       conflicts: 'config',
       describe: 'Go on with the run in this folder from its latest checkpoint',
     })
