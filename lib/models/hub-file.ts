@@ -1,0 +1,101 @@
+/** One file of the hub into the cache: streamed, resumed where it broke off, checked, and only then given its name. */
+import { createHash, randomBytes } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ReadableStream } from 'node:stream/web'
+import { downloadFile, type ListFileEntry } from '@huggingface/hub'
+import { ModelError } from '../errors.js'
+import { exists } from './hub-cache.js'
+import type { ResolveOptions } from './source.js'
+
+export interface DownloadParameters {
+  repo: { type: 'model'; name: string }
+  revision: string
+  hubUrl: string | undefined
+  fetch: typeof fetch
+  accessToken?: string
+}
+
+/** The blob's name: the SHA-256 of a large file, git's own hash of a small one. */
+export function hashOf(entry: ListFileEntry): string {
+  const hash = entry.lfs?.oid ?? entry.oid
+  if (hash && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash)) return hash
+  throw new ModelError(`The hub gives no usable hash for ${entry.path}: ${JSON.stringify(hash)}`)
+}
+
+/**
+ * @param blob where the checked content goes
+ * @throws {ModelError} when what came is not what the hub announced
+ */
+export async function downloadBlob(
+  entry: ListFileEntry,
+  blob: string,
+  parameters: DownloadParameters,
+  { signal, onProgress }: ResolveOptions,
+): Promise<void> {
+  if (await exists(blob)) return
+  await mkdir(dirname(blob), { recursive: true })
+  // What an earlier try left is taken over by renaming it: two processes never write to one file.
+  const leftover = `${blob}.rlt-incomplete`
+  const temporary = `${blob}.${randomBytes(4).toString('hex')}.rlt-incomplete`
+  await rename(leftover, temporary).catch(() => {})
+  try {
+    await append(entry, temporary, parameters, { signal, onProgress })
+  } catch (error) {
+    await rename(temporary, leftover).catch(() => {})
+    throw error
+  }
+  const problem = await verify(entry, temporary)
+  if (problem) {
+    await rm(temporary, { force: true })
+    throw new ModelError(`${entry.path} arrived damaged (${problem}). Try again.`)
+  }
+  await rename(temporary, blob)
+}
+
+async function append(
+  entry: ListFileEntry,
+  file: string,
+  parameters: DownloadParameters,
+  { signal, onProgress }: ResolveOptions,
+): Promise<void> {
+  let bytes = await stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  )
+  if (bytes > entry.size) {
+    await rm(file)
+    bytes = 0
+  }
+  const report = () => onProgress?.({ file: entry.path, bytes, totalBytes: entry.size })
+  report()
+  if (bytes === entry.size && bytes > 0) return
+  const content = await downloadFile({ ...parameters, path: entry.path })
+  if (!content) throw new ModelError(`${entry.path} is listed by the hub, but is not there`)
+  const rest = bytes > 0 ? content.slice(bytes) : content
+  const count = new Transform({
+    transform(chunk: Uint8Array, _, done) {
+      bytes += chunk.length
+      report()
+      done(null, chunk)
+    },
+  })
+  const body = Readable.fromWeb(rest.stream() as ReadableStream)
+  await pipeline(body, count, createWriteStream(file, { flags: 'a' }), { signal })
+  const handle = await open(file, 'r')
+  await handle.sync().finally(() => handle.close())
+}
+
+/** @returns what is wrong, or undefined */
+async function verify(entry: ListFileEntry, file: string): Promise<string | undefined> {
+  const { size } = await stat(file)
+  if (size !== entry.size) return `${size} bytes in place of ${entry.size}`
+  // Git hashes a header with the content.
+  const hash = entry.lfs ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`)
+  await pipeline(createReadStream(file), hash)
+  const found = hash.digest('hex')
+  return found === hashOf(entry) ? undefined : `hash ${found} in place of ${hashOf(entry)}`
+}
