@@ -68,6 +68,15 @@ void gemm(const Gemm& product) {
   });
 }
 
+void gemmSerial(const Gemm& product) {
+  if (product.m == 0 || product.n == 0) return;
+  void* memory = scratch.atLeast(gemmScratchBytes(product));
+  const int64_t columnBlock = gemmColumnBlock(product);
+  for (int64_t column = 0; column < product.n; column += columnBlock) {
+    gemmPart(product, 0, product.m, column, std::min(product.n, column + columnBlock), memory);
+  }
+}
+
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& addend) {
   at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
   Gemm product;

@@ -188,6 +188,51 @@ static void decodeAttention(const T* queries, int64_t queryStride, T* output, in
 }
 
 template <typename T>
+static float softmaxRow(const float* scores, int64_t valid, int64_t n, float scale, T* probabilities) {
+  float maximum = -__builtin_inff();
+#pragma omp simd reduction(max : maximum)
+  for (int64_t i = 0; i < valid; ++i) maximum = scores[i] > maximum ? scores[i] : maximum;
+  maximum *= scale;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < valid; ++i) sum += exponential(scores[i] * scale - maximum);
+  const float inverse = 1.0f / sum;
+#pragma omp simd
+  for (int64_t i = 0; i < valid; ++i) Widen::store(probabilities + i, exponential(scores[i] * scale - maximum) * inverse);
+  for (int64_t i = valid; i < n; ++i) Widen::store(probabilities + i, 0.0f);
+  return maximum + __builtin_logf(sum);
+}
+
+template <typename T>
+static void softmaxRowBackward(const float* scores, const float* dProbabilities, int64_t valid, int64_t n, float scale,
+                               float logNormaliser, float delta, T* probabilities, T* dScores) {
+#pragma omp simd
+  for (int64_t i = 0; i < valid; ++i) {
+    const float p = exponential(scores[i] * scale - logNormaliser);
+    Widen::store(probabilities + i, p);
+    Widen::store(dScores + i, scale * p * (dProbabilities[i] - delta));
+  }
+  for (int64_t i = valid; i < n; ++i) {
+    Widen::store(probabilities + i, 0.0f);
+    Widen::store(dScores + i, 0.0f);
+  }
+}
+
+template <typename T>
+static float dot(const T* a, const T* b, int64_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += Widen::load(a + i) * Widen::load(b + i);
+  return sum;
+}
+
+template <typename T>
+static void narrow(const float* x, T* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) Widen::store(out + i, x[i]);
+}
+
+template <typename T>
 static LogitsSummary summarise(const T* logits, int64_t n, float scale) {
   float maximum = -__builtin_inff();
 #pragma omp simd reduction(max : maximum)
@@ -242,7 +287,20 @@ static void adamW(T* value, float* master, float* gradient, float* firstMoment, 
 
 template <typename T>
 static VectorKernels<T> table() {
-  return {rmsNorm<T>,         rmsNormBackward<T>, rotate<T>,    swiglu<T>,
-          swigluBackward<T>,  decodeAttention<T>, summarise<T>, logProbabilityGradient<T>,
-          exponentials<T>,    adamW<T>};
+  VectorKernels<T> kernels;
+  kernels.rmsNorm = rmsNorm<T>;
+  kernels.rmsNormBackward = rmsNormBackward<T>;
+  kernels.rotate = rotate<T>;
+  kernels.swiglu = swiglu<T>;
+  kernels.swigluBackward = swigluBackward<T>;
+  kernels.decodeAttention = decodeAttention<T>;
+  kernels.softmaxRow = softmaxRow<T>;
+  kernels.softmaxRowBackward = softmaxRowBackward<T>;
+  kernels.dot = dot<T>;
+  kernels.narrow = narrow<T>;
+  kernels.summarise = summarise<T>;
+  kernels.logProbabilityGradient = logProbabilityGradient<T>;
+  kernels.exponentials = exponentials<T>;
+  kernels.adamW = adamW<T>;
+  return kernels;
 }
