@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto'
+import type { DataSource, TrainConfig } from '../config/index.js'
+import { DataError } from '../errors.js'
+import { hubFiles } from './readers/hub.js'
+import { readFileRows } from './readers/index.js'
+import { mapColumns, type RawRow, type Row } from './row.js'
+
+export interface Dataset {
+  train: Row[]
+  /** Empty if nothing is held out. */
+  heldOut: Row[]
+}
+
+/**
+ * Reads the rows to train on and those held out from training.
+ * @throws {DataError} naming file, line and column of what cannot be read, or that no row is left
+ */
+export async function readDataset(config: TrainConfig['data'], signal?: AbortSignal): Promise<Dataset> {
+  const train = await readSource(config.train, 'data.train', signal)
+  if (config.heldOut === null) return { train, heldOut: [] }
+  const { rows, ...source } = config.heldOut
+  if (rows === undefined) return { train, heldOut: await readSource(source, 'data.heldOut', signal) }
+  if (rows >= train.length)
+    throw new DataError(
+      `data.heldOut.rows is ${rows}, but data.train has ${train.length} rows, so none would be left to train on`,
+    )
+  return { train: train.slice(0, -rows), heldOut: train.slice(-rows) }
+}
+
+/** @param path of the source in the configuration, for messages */
+export async function readSource(source: DataSource, path: string, signal?: AbortSignal): Promise<Row[]> {
+  const files = source.path !== undefined ? [source.path] : await hubFiles(source, path, signal)
+  const rows: Row[] = []
+  let passed = 0
+  for await (const raw of readAll(files, source.format)) {
+    signal?.throwIfAborted()
+    if (passed++ < source.skip) continue
+    rows.push(mapColumns(raw, source.columns, `${path}.columns`))
+    if (rows.length === source.limit) break
+  }
+  if (rows.length === 0)
+    throw new DataError(
+      `${path}: there are no rows in ${source.path ?? source.hub}${passed > 0 ? ` after the ${passed} that data skips` : ''}`,
+    )
+  return rows
+}
+
+/** Tells whether a run goes on with the rows that it was started with. */
+export function fingerprint({ train, heldOut }: Dataset): string {
+  const hash = createHash('sha256')
+  for (const rows of [train, heldOut])
+    hash
+      .update(`${rows.length}\n`)
+      .update(rows.map(row => JSON.stringify([row.question, row.solution, row.answer])).join('\n'))
+  return hash.digest('hex')
+}
+
+async function* readAll(files: readonly string[], format: DataSource['format']): AsyncGenerator<RawRow> {
+  for (const file of files) yield* readFileRows(file, format)
+}

@@ -1,0 +1,7 @@
+export { type Dataset, fingerprint, readDataset, readSource } from './dataset.js'
+export { type Fit, type Reader, rowsThatFit } from './fit.js'
+export { type Span, StudentFormat, type StudentView } from './formats/student.js'
+export { type Explanation, explanationOf, stopsOf, teacherPrompt, textOf } from './formats/teacher.js'
+export { DataOrder } from './order.js'
+export { hashCounters, permutation, purposes } from './random.js'
+export { mapColumns, type RawRow, type Row } from './row.js'

@@ -1,0 +1,71 @@
+/**
+ * Reinforcement learning of a teacher (arXiv 2506.08388, by GRPO, arXiv 2402.03300): the loop of the paper.
+ * What each line of it stands for is in `train/`.
+ */
+import { parseConfig, type TrainConfigInput } from '../config/index.js'
+import { estimateAdvantages } from './train/advantages.js'
+import { learningRateAt } from './train/learningRate.js'
+import { completionRows, metricsRow } from './train/metrics.js'
+import { TrainingRun, type TrainOptions, type TrainResult } from './train/run.js'
+import { sampleExplanations } from './train/sampling.js'
+import { scoreExplanations } from './train/scoring.js'
+import { Session } from './train/session.js'
+import { Stopwatch } from './train/stopwatch.js'
+import { updateTeacher } from './train/update.js'
+
+export type { TrainOptions, TrainResult } from './train/run.js'
+
+/**
+ * Trains a teacher.
+ *
+ * All randomness is a function of `training.seed` and of the place where it is needed, so a run that was stopped and
+ * is resumed gives the same as one that was not, bit for bit on a CPU with the same number of threads.
+ *
+ * @throws {ConfigurationError} the configuration is not one, or its models do not go together
+ * @throws {DataError} a row cannot be read, or is too long for a model
+ * @throws {ModelError} a model cannot be found or loaded
+ * @throws {RunError} the run folder is taken, damaged or cannot be written
+ * @throws {EngineError} the engine failed, for instance for want of memory; the finished steps are saved
+ */
+export async function train(input: TrainConfigInput, options: TrainOptions = {}): Promise<TrainResult> {
+  const config = parseConfig(input)
+  const run = await TrainingRun.open(config, options)
+  let session: Session | undefined
+  try {
+    session = await Session.start(config, run)
+    const { teacher, reference, optimizer, questions, evaluation } = session
+
+    await evaluation.measureIfDue(run.step)
+    while (run.step < config.training.steps) {
+      const step = run.step + 1
+      const learningRate = learningRateAt(step, config)
+      const clock = new Stopwatch()
+
+      const requests = questions.ofStep(step)
+      const groups = await clock.time('sample', () => sampleExplanations(requests, session!, step))
+      const rewards = await clock.time('score', () => scoreExplanations(groups, session!, step))
+      const advantages = estimateAdvantages(rewards, config)
+      const referenceLogProbs = await clock.time('score', () => reference.logProbs(groups))
+      const update = await clock.time('train', () =>
+        updateTeacher(
+          { teacher, optimizer, groups, advantages, referenceLogProbs, learningRate, step },
+          session!,
+        ),
+      )
+      await reference.follow(teacher, step)
+
+      const metrics = metricsRow({ step, groups, rewards, advantages, update, learningRate, clock })
+      await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
+      if (run.isSaveDue(step)) await session.save()
+      await evaluation.measureIfDue(step)
+    }
+    return run.result(true)
+  } catch (error) {
+    await session?.saveUnsavedSteps(error)
+    if (run.wasAborted(error)) return run.result(false)
+    throw error
+  } finally {
+    session?.dispose()
+    await run.close()
+  }
+}

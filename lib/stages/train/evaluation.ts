@@ -1,0 +1,93 @@
+/** The reward on questions that are not trained on: `evaluation.jsonl`, one line a measurement. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Row } from '../../data/index.js'
+import { writeFileAtomic } from '../../runs/index.js'
+import { rewardMetrics } from './metrics.js'
+import { heldOutRequests } from './questions.js'
+import { sampleExplanations } from './sampling.js'
+import { scoreExplanations } from './scoring.js'
+import type { Session } from './session.js'
+
+interface EvaluationRow {
+  /** Steps that the teacher had been trained for. */
+  step: number
+  'held_out/reward': number
+  /** Of `held_out/reward`, from the means of the questions: completions of one question are not independent. */
+  'held_out/reward_standard_error': number
+  [name: string]: number
+}
+
+export class Evaluation {
+  private rows: EvaluationRow[] = []
+
+  constructor(
+    private readonly session: Session,
+    private readonly questions: readonly Row[],
+  ) {}
+
+  /** Takes up what was measured until the step that the run is at. */
+  async open(): Promise<void> {
+    const text = await readFile(this.file, 'utf8').catch(() => '')
+    const rows = text.split('\n').filter(line => line !== '')
+    this.rows = rows
+      .map(line => JSON.parse(line) as EvaluationRow)
+      .filter(row => row.step <= this.session.run.step)
+  }
+
+  /**
+   * Before the first step, after the last and every `evaluateEvery` between. Measuring changes nothing in the run: if
+   * it is interrupted, the resumed run measures again.
+   */
+  async measureIfDue(step: number): Promise<void> {
+    if (this.isDue(step)) await this.measure(step)
+  }
+
+  private isDue(step: number): boolean {
+    const { steps, evaluateEvery } = this.session.config.training
+    if (this.questions.length === 0 || this.rows.some(row => row.step === step)) return false
+    return step === 0 || step === steps || (evaluateEvery > 0 && step % evaluateEvery === 0)
+  }
+
+  private async measure(step: number): Promise<void> {
+    const { session } = this
+    const { config, run, teacher } = session
+    const started = performance.now()
+    const requests = heldOutRequests(this.questions, config, teacher.tokenizer)
+    const groups = await sampleExplanations(requests, session, step, 'evaluate')
+    const rewards = await scoreExplanations(groups, session, step)
+    const ofQuestions = rewards
+      .map(group => group.map(({ reward }) => reward).filter(Number.isFinite))
+      .filter(group => group.length > 0)
+      .map(meanOf)
+    const metrics = rewardMetrics({ groups, rewards })
+    const row: EvaluationRow = {
+      step,
+      'held_out/reward': metrics.reward!,
+      'held_out/reward_standard_error': standardError(ofQuestions),
+      ...Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`held_out/${name}`, value])),
+      'held_out/questions': this.questions.length,
+      'held_out/completions': config.training.heldOutCompletions,
+      'held_out/seconds': (performance.now() - started) / 1000,
+    }
+    this.rows.push(row)
+    await writeFileAtomic(this.file, this.rows.map(line => `${JSON.stringify(line)}\n`).join(''))
+    const when = step === 0 ? 'before training' : `after step ${step}`
+    run.inform(
+      `held-out reward ${when}: ${row['held_out/reward'].toFixed(4)} ± ` +
+        `${row['held_out/reward_standard_error'].toFixed(4)} (standard error, ${this.questions.length} questions)`,
+    )
+  }
+
+  private get file(): string {
+    return join(this.session.run.path, 'evaluation.jsonl')
+  }
+}
+
+const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+function standardError(means: readonly number[]): number {
+  const mean = meanOf(means)
+  const squares = means.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  return Math.sqrt(squares / (means.length - 1) / means.length)
+}

@@ -1,0 +1,100 @@
+/** A finished step in figures, and its completions as they are kept. */
+import { textOf } from '../../data/index.js'
+import { peakMemoryBytes } from '../../engine/index.js'
+import type { Tokenizer } from '../../models/index.js'
+import type { ComposedReward, GroupAdvantages } from '../../rewards/index.js'
+import type { CompletionRow, MetricsRow } from '../../runs/index.js'
+import type { ExplanationGroup } from './sampling.js'
+import type { Stopwatch } from './stopwatch.js'
+import type { UpdateStatistics } from './update.js'
+
+export interface FinishedStep {
+  step: number
+  groups: readonly ExplanationGroup[]
+  rewards: readonly (readonly ComposedReward[])[]
+  advantages: readonly GroupAdvantages[]
+  update: UpdateStatistics
+  learningRate: number
+  clock: Stopwatch
+}
+
+/**
+ * One row of metrics.jsonl. Rewards are means over the completions whose reward is finite, `reward/…` over those that
+ * were scored; `reward_std` is the mean of the groups' standard deviations; `completion_tokens` is all tokens that were
+ * sampled, and `tokens_per_second` those by the seconds of the whole step.
+ */
+export function metricsRow(finished: FinishedStep): MetricsRow {
+  const { step, groups, advantages, update, learningRate, clock } = finished
+  const completions = groups.flatMap(group => group.suffixes)
+  const tokens = completions.reduce((sum, { length }) => sum + length, 0)
+  const seconds = clock.seconds()
+  return {
+    step,
+    ...rewardMetrics(finished),
+    reward_std: mean(advantages.map(group => group.standardDeviation)),
+    zero_variance_groups: advantages.filter(group => group.zeroVariance).length,
+    nan_rewards: advantages.reduce((sum, group) => sum + group.excluded, 0),
+    kl_ref: update.klReference,
+    loss: update.loss,
+    clip_fraction: update.clipFraction,
+    ratio_mean: update.ratioMean,
+    sampler_trainer_gap: update.samplerTrainerGap,
+    completion_tokens: tokens,
+    completion_tokens_mean: tokens / completions.length,
+    lr: learningRate,
+    grad_norm: update.gradNorm,
+    skipped_updates: update.skippedUpdates,
+    seconds,
+    'seconds/sample': clock.seconds('sample'),
+    'seconds/score': clock.seconds('score'),
+    'seconds/train': clock.seconds('train'),
+    tokens_per_second: tokens / seconds,
+    peak_memory_bytes: peakMemoryBytes(),
+  }
+}
+
+/** `reward`, its parts and `missing_end_fraction`: the same for a step and for a measurement. */
+export function rewardMetrics({
+  groups,
+  rewards,
+}: Pick<FinishedStep, 'groups' | 'rewards'>): Record<string, number> {
+  const all = rewards.flat()
+  const explanations = groups.flatMap(group => group.explanations)
+  const names = new Set(['understanding', 'naturalness', ...all.flatMap(({ parts }) => Object.keys(parts))])
+  return {
+    reward: mean(all.map(({ reward }) => reward)),
+    ...Object.fromEntries(
+      [...names].map(name => [`reward/${name}`, mean(all.map(({ parts }) => parts[name]))]),
+    ),
+    missing_end_fraction: explanations.filter(({ ended }) => !ended).length / explanations.length,
+  }
+}
+
+/** The explanations of a step with what was thought of each. */
+export function completionRows(
+  groups: readonly ExplanationGroup[],
+  rewards: readonly (readonly ComposedReward[])[],
+  advantages: readonly GroupAdvantages[],
+  tokenizer: Tokenizer,
+): CompletionRow[] {
+  return groups.flatMap((group, g) =>
+    group.suffixes.map((tokens, c) => ({
+      origin: group.row.origin,
+      sample: c,
+      question: group.row.question,
+      explanation: textOf(group.explanations[c]!, tokenizer),
+      reward: rewards[g]![c]!.reward,
+      advantage: advantages[g]!.advantages[c]!,
+      parts: rewards[g]![c]!.parts,
+      tokens: tokens.length,
+      ended: group.explanations[c]!.ended,
+      finish: group.finish[c]!,
+    })),
+  )
+}
+
+/** Of the finite values; NaN, which is written as null, if there is none. */
+function mean(values: readonly (number | undefined)[]): number {
+  const finite = values.filter((value): value is number => value !== undefined && Number.isFinite(value))
+  return finite.reduce((sum, value) => sum + value, 0) / finite.length
+}

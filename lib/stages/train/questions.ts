@@ -1,0 +1,48 @@
+import type { TrainConfig } from '../../config/index.js'
+import { DataOrder, hashCounters, purposes, type Row, teacherPrompt } from '../../data/index.js'
+import type { Tokenizer } from '../../models/index.js'
+
+/** A question to be explained several times. */
+export interface Request {
+  row: Row
+  /** The teacher's prompt. */
+  prefix: Int32Array
+  samples: number
+  seed: bigint
+}
+
+/** Which questions a step asks. A function of the step: nothing to save, nothing to get ahead of what was trained on. */
+export class Questions {
+  private readonly order: DataOrder
+
+  constructor(
+    private readonly rows: readonly Row[],
+    private readonly config: TrainConfig,
+    private readonly tokenizer: Tokenizer,
+  ) {
+    const { data, training } = config
+    this.order = new DataOrder(rows.length, { seed: training.seed, shuffle: data.shuffle })
+  }
+
+  /** @param step from 1 */
+  ofStep(step: number): Request[] {
+    const { training, sampling, format } = this.config
+    const start = (step - 1) * training.promptsPerStep
+    return this.order.take(start, training.promptsPerStep).map((index, i) => ({
+      row: this.rows[index]!,
+      prefix: teacherPrompt(this.rows[index]!, format, this.tokenizer),
+      samples: sampling.completions,
+      seed: hashCounters(training.seed, purposes.sample, start + i),
+    }))
+  }
+}
+
+/** The held-out questions, with the same seeds at every measurement, so that these differ by the teacher alone. */
+export function heldOutRequests(rows: readonly Row[], config: TrainConfig, tokenizer: Tokenizer): Request[] {
+  return rows.map((row, i) => ({
+    row,
+    prefix: teacherPrompt(row, config.format, tokenizer),
+    samples: config.training.heldOutCompletions,
+    seed: hashCounters(config.training.seed, purposes.heldOut, i),
+  }))
+}

@@ -1,0 +1,155 @@
+/** From advantages to new weights: the loss of GRPO, and AdamW. */
+import { freemem } from 'node:os'
+import { permutation, purposes } from '../../data/index.js'
+import type { AdamW, GrpoLoss, LossStatistics, Model } from '../../engine/index.js'
+import type { GroupAdvantages } from '../../rewards/index.js'
+import type { ExplanationGroup } from './sampling.js'
+import type { Session } from './session.js'
+
+export interface UpdateInput {
+  teacher: Model
+  optimizer: AdamW
+  groups: readonly ExplanationGroup[]
+  /** One a group. */
+  advantages: readonly GroupAdvantages[]
+  /** `[group][completion][token]`; undefined where nothing ties the teacher. */
+  referenceLogProbs: Float32Array[][] | undefined
+  learningRate: number
+  step: number
+}
+
+/** What the updates of a step did; means over its tokens, or over its updates. */
+export interface UpdateStatistics {
+  loss: number
+  klReference: number
+  clipFraction: number
+  ratioMean: number
+  gradNorm: number
+  /** Updates left out because a gradient was not finite. */
+  skippedUpdates: number
+  /** Mean of |log-probability when sampled - when recomputed|, raw. */
+  samplerTrainerGap: number
+}
+
+/**
+ * `epochs` passes over the completions, each in `minibatches` updates.
+ *
+ * The first update is on-policy: its ratio is exactly 1 and no old log-probabilities are needed; those that it
+ * recomputes on the way are the old ones of the updates that follow, and show how far sampler and trainer are apart.
+ * With several minibatches, the weights change before the later ones are seen, so they are all computed before.
+ */
+export async function updateTeacher(input: UpdateInput, session: Session): Promise<UpdateStatistics> {
+  const { teacher, optimizer, groups, learningRate, step } = input
+  const { config, run, callOptions } = session
+  const { epochs, minibatches } = config.algorithm
+  const { maxGradNorm } = config.optimizer
+  const { temperature } = config.sampling
+  const updates = epochs * minibatches
+
+  let old = minibatches > 1 ? await teacher.logProbs(groups, { temperature, ...callOptions }) : undefined
+  const statistics: { loss: LossStatistics; gradNorm: number; skipped: boolean }[] = []
+  await teacher.zeroGradients()
+  for (let update = 0; update < updates; update++) {
+    const members = membersOf(update, input, session)
+    const loss = await teacher.backward(
+      members.map(g => groups[g]!),
+      lossOf(members, input, update === 0 ? undefined : old, session),
+      {
+        temperature,
+        checkpoint: shouldRecompute(teacher, session),
+        onProgress: share => run.phase('train', step, update + share, updates),
+        ...callOptions,
+        // Once the weights have changed, the step is brought to its end even if the run is aborted.
+        ...(session.betweenSteps ? {} : { signal: undefined }),
+      },
+    )
+    old ??= loss.logProbs
+    session.betweenSteps = false
+    const { gradNorm, skipped } = await optimizer.step({
+      learningRate,
+      ...(maxGradNorm ? { maxGradNorm } : {}),
+    })
+    if (skipped) run.warn(`step ${step}: a gradient is not finite, so the weights were left as they were`)
+    statistics.push({ loss, gradNorm, skipped })
+  }
+  return { ...summary(statistics), samplerTrainerGap: gapOf(groups, old!) }
+}
+
+/** The groups of one update. A group is never split: its advantages are relative to each other. */
+function membersOf(update: number, { groups, step }: UpdateInput, { config }: Session): number[] {
+  const { minibatches } = config.algorithm
+  if (minibatches === 1) return groups.map((_, g) => g)
+  const epoch = Math.floor(update / minibatches)
+  const order = permutation(groups.length, config.training.seed, purposes.minibatches, step, epoch)
+  const size = groups.length / minibatches
+  const start = (update % minibatches) * size
+  return [...order.subarray(start, start + size)]
+}
+
+/** Each token weighs 1 / (tokens of its completion * completions): the mean of each completion's mean. */
+function lossOf(
+  members: readonly number[],
+  { groups, advantages, referenceLogProbs }: UpdateInput,
+  oldLogProbs: Float32Array[][] | undefined,
+  { config }: Session,
+): GrpoLoss {
+  const { beta, clipLow, clipHigh } = config.algorithm
+  const of = <T>(perGroup: readonly T[]) => members.map(g => perGroup[g]!)
+  const completions = of(groups).reduce((sum, group) => sum + group.suffixes.length, 0)
+  return {
+    kind: 'grpo',
+    ...{ beta, clipLow, clipHigh },
+    advantages: of(advantages).map(group => group.advantages),
+    weights: of(groups).map(group =>
+      group.suffixes.map(({ length }) => new Float32Array(length).fill(1 / (length * completions))),
+    ),
+    ...(oldLogProbs ? { oldLogProbs: of(oldLogProbs) } : {}),
+    ...(referenceLogProbs ? { referenceLogProbs: of(referenceLogProbs) } : {}),
+  }
+}
+
+function summary(updates: readonly { loss: LossStatistics; gradNorm: number; skipped: boolean }[]) {
+  const tokens = updates.reduce((sum, { loss }) => sum + loss.tokens, 0)
+  const perToken = (value: (loss: LossStatistics) => number) =>
+    updates.reduce((sum, { loss }) => sum + value(loss) * loss.tokens, 0) / Math.max(1, tokens)
+  const perUpdate = (value: (update: (typeof updates)[number]) => number) =>
+    updates.reduce((sum, update) => sum + value(update), 0) / updates.length
+  return {
+    loss: perUpdate(({ loss }) => loss.loss),
+    klReference: perToken(loss => loss.klReference),
+    clipFraction: perToken(loss => loss.clipFraction),
+    ratioMean: perToken(loss => loss.ratioMean),
+    gradNorm: perUpdate(({ gradNorm }) => gradNorm),
+    skippedUpdates: updates.filter(({ skipped }) => skipped).length,
+  }
+}
+
+function gapOf(
+  groups: readonly ExplanationGroup[],
+  recomputed: readonly (readonly Float32Array[])[],
+): number {
+  let sum = 0
+  let tokens = 0
+  for (const [g, group] of groups.entries())
+    for (const [c, sampled] of group.logProbs.entries())
+      for (let t = 0; t < sampled.length; t++) {
+        sum += Math.abs(sampled[t]! - recomputed[g]![c]![t]!)
+        tokens++
+      }
+  return sum / Math.max(1, tokens)
+}
+
+/**
+ * auto: on a GPU, whose memory is the scarcer, always; on a CPU, if the activations of one pack would take more than
+ * a quarter of the free memory.
+ */
+function shouldRecompute(teacher: Model, { config }: Session): boolean {
+  const { checkpointActivations } = config.teacher
+  if (checkpointActivations !== 'auto') return checkpointActivations === 'always'
+  if (teacher.device !== 'cpu') return true
+  const { layers, hiddenSize, intermediateSize } = teacher.configuration
+  // Kept for a token in a layer: about ten vectors of the hidden size and four of the feed-forward network's.
+  const perToken = layers * (10 * hiddenSize + 4 * intermediateSize) * (teacher.dtype === 'float32' ? 4 : 2)
+  const { tokenBudget } = config.training
+  return perToken * (tokenBudget > 0 ? tokenBudget : 2048) > freemem() / 4
+}
