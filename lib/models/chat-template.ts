@@ -49,6 +49,9 @@ export class ChatTemplate {
     try {
       return this.template.render({
         ...specialTokens,
+        // transformers defines these two always: templates ask whether they are none.
+        tools: null,
+        documents: null,
         ...variables,
         messages,
         add_generation_prompt: addGenerationPrompt,

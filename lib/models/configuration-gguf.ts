@@ -4,7 +4,7 @@ import { ModelError } from '../errors.js'
 import type { ModelConfiguration } from './configuration.js'
 import { FieldReader, show } from './fields.js'
 import { type GgufHeader, readGgufHeader } from './gguf-file.js'
-import { inverseFrequencies, scaleLinearly } from './rotary.js'
+import { inverseFrequencies, type Rotary, rotaryOfDivisors } from './rotary.js'
 
 const architectures = ['llama', 'qwen2', 'qwen3'] as const
 
@@ -35,7 +35,7 @@ export async function configurationFromGguf(file: string): Promise<ModelConfigur
     keyValueHeads,
     headSize,
     normEpsilon: decimal(reader.positive(key('attention.layer_norm_rms_epsilon'))),
-    rotaryInverseFrequencies: await readRotary(header, reader, key, headSize),
+    rotaryInverseFrequencies: inverseFrequencies(await readGgufRotary(header), headSize),
     queryKeyValueBias: architecture === 'qwen2',
     queryKeyNorm: architecture === 'qwen3',
     tiedEmbeddings: !tensors.some(({ name }) => name === 'output.weight'),
@@ -65,21 +65,29 @@ function refuseUnsupported(reader: FieldReader, key: (name: string) => string, h
     reader.fail(key('expert_count'), 'none: mixtures of experts are not supported')
 }
 
-async function readRotary(
-  header: GgufHeader,
-  reader: FieldReader,
-  key: (name: string) => string,
-  headSize: number,
-): Promise<Float64Array> {
-  const plain = inverseFrequencies(headSize, decimal(reader.positive(key('rope.freq_base'), 10000)))
-  const divisors = await readDivisors(header, headSize / 2)
-  const frequencies = divisors ? plain.map((frequency, i) => frequency / divisors[i]!) : plain
-  const type = reader.text(key('rope.scaling.type'), 'none')
-  if (type === 'none') return frequencies
-  if (type === 'linear') return scaleLinearly(frequencies, reader.positive(key('rope.scaling.factor')))
+/**
+ * In the terms of config.json.
+ * @throws {ModelError} for a scaling that is not supported
+ */
+export async function readGgufRotary(header: GgufHeader): Promise<Rotary> {
+  const { file, metadata } = header
+  const reader = new FieldReader(metadata, file)
+  const architecture = readArchitecture(reader)
+  const key = (name: string) => `${architecture}.rope.${name}`
+  const theta = decimal(reader.positive(key('freq_base'), 10000))
+  const type = reader.text(key('scaling.type'), 'none')
+  if (type === 'linear') return { type, theta, factor: decimal(reader.positive(key('scaling.factor'))) }
+  if (type !== 'none')
+    throw new ModelError(
+      `${file}: ${key('scaling.type')}: ${show(type)} is not supported; expected none or linear ` +
+        '(Llama 3 keeps its scaling in the tensor rope_freqs.weight, which is supported)',
+    )
+  const divisors = await readDivisors(header)
+  if (!divisors) return { type: 'default', theta }
+  const rotary = rotaryOfDivisors(theta, divisors)
+  if (rotary) return rotary
   throw new ModelError(
-    `${reader.place}: ${key('rope.scaling.type')}: ${show(type)} is not supported; expected none or linear ` +
-      '(Llama 3 scaling is kept in the tensor rope_freqs.weight, which is supported)',
+    `${file}: rope_freqs.weight: expected Llama 3's scaling of the rotary embedding, got ${show([...divisors])}`,
   )
 }
 
@@ -90,11 +98,11 @@ async function readDivisors(
 ): Promise<Float32Array | undefined> {
   const tensor = tensors.find(({ name }) => name === 'rope_freqs.weight')
   if (!tensor) return undefined
-  if (tensor.type !== 'F32' || tensor.shape.length !== 1 || tensor.shape[0] !== count)
+  if (tensor.type !== 'F32' || tensor.shape.length !== 1 || tensor.shape[0]! > 1024)
     throw new ModelError(
-      `${file}: rope_freqs.weight: expected F32 of shape [${count}], got ${tensor.type} of shape [${tensor.shape}]`,
+      `${file}: rope_freqs.weight: expected F32 of half a head's size, got ${tensor.type} of shape [${tensor.shape}]`,
     )
-  const bytes = new Uint8Array(count * 4)
+  const bytes = new Uint8Array(tensor.shape[0]! * 4)
   if (tensor.offset + bytes.length > size)
     throw new ModelError(
       `${file} is truncated: rope_freqs.weight ends at byte ${tensor.offset + bytes.length} of ${size}`,

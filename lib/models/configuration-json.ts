@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ModelError } from '../errors.js'
 import type { ModelConfiguration } from './configuration.js'
 import { FieldReader, isFields, readJsonFile, readJsonFileIfPresent, show } from './fields.js'
-import { inverseFrequencies, scaleLinearly, scaleLlama3 } from './rotary.js'
+import { inverseFrequencies, type Rotary } from './rotary.js'
 
 const architectures: Record<string, ModelConfiguration['architecture']> = {
   LlamaForCausalLM: 'llama',
@@ -35,7 +35,7 @@ export async function configurationFromFolder(folder: string): Promise<ModelConf
     keyValueHeads,
     headSize,
     normEpsilon: config.positive('rms_norm_eps', 1e-6),
-    rotaryInverseFrequencies: readRotary(config, headSize),
+    rotaryInverseFrequencies: inverseFrequencies(readRotary(config), headSize),
     queryKeyValueBias: architecture === 'qwen2',
     queryKeyNorm: architecture === 'qwen3',
     tiedEmbeddings: config.flag('tie_word_embeddings', false),
@@ -98,35 +98,38 @@ function readHeadSize(config: FieldReader, architecture: string, hiddenSize: num
 }
 
 /** Both forms: `rope_theta` with `rope_scaling`, and `rope_parameters`, which transformers 5 writes. */
-function readRotary(config: FieldReader, headSize: number): Float64Array {
+function readRotary(config: FieldReader): Rotary {
   const { fields, place } = config
-  const nested = fields.rope_parameters ?? fields.rope_scaling ?? {}
-  const name = fields.rope_parameters ? 'rope_parameters' : 'rope_scaling'
-  if (!isFields(nested)) config.fail(name, 'an object')
-  const rope = new FieldReader(nested as Record<string, unknown>, `${place}: ${name}`)
-  const theta =
-    rope.fields.rope_theta === undefined ? config.positive('rope_theta', 10000) : rope.positive('rope_theta')
-  const plain = inverseFrequencies(headSize, theta)
+  const name = isPresent(fields.rope_parameters) ? 'rope_parameters' : 'rope_scaling'
+  const nested = isPresent(fields[name]) ? fields[name] : {}
+  if (!isFields(nested)) return config.fail(name, 'an object')
+  const rope = new FieldReader(nested, `${place}: ${name}`)
+  const theta = isPresent(nested.rope_theta)
+    ? rope.positive('rope_theta')
+    : config.positive('rope_theta', 10000)
   // `type` is what rope_type was called before.
-  const type = rope.fields.rope_type ?? rope.fields.type ?? 'default'
+  const type = nested.rope_type ?? nested.type ?? 'default'
+  if (isPresent(nested.partial_rotary_factor) && nested.partial_rotary_factor !== 1)
+    rope.fail('partial_rotary_factor', '1: rotary embedding of a part of each head is not supported')
   switch (type) {
     case 'default':
-      return plain
+      return { type, theta }
     case 'linear':
-      return scaleLinearly(plain, rope.positive('factor'))
+      return { type, theta, factor: rope.positive('factor') }
     case 'llama3':
-      return scaleLlama3(plain, {
+      return {
+        type,
+        theta,
         factor: rope.positive('factor'),
         lowFrequencyFactor: rope.positive('low_freq_factor'),
         highFrequencyFactor: rope.positive('high_freq_factor'),
-        originalMaxPositions: rope.size(
-          'original_max_position_embeddings',
-          config.size('max_position_embeddings'),
-        ),
-      })
+        originalMaxPositions: rope.size('original_max_position_embeddings'),
+      }
     default:
       throw new ModelError(
         `${rope.place}: rope_type: ${show(type)} is not supported; expected default, linear or llama3`,
       )
   }
 }
+
+const isPresent = (value: unknown) => value !== undefined && value !== null

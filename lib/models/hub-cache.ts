@@ -79,7 +79,9 @@ export class RepositoryCache {
     const folder = this.snapshot(commit)
     if (!(await exists(join(folder, 'config.json')))) return false
     if (await exists(join(folder, 'model.safetensors'))) return true
-    const index = await readJsonFileIfPresent(join(folder, 'model.safetensors.index.json')).catch(() => undefined)
+    const index = await readJsonFileIfPresent(join(folder, 'model.safetensors.index.json')).catch(
+      () => undefined,
+    )
     if (!isFields(index?.weight_map)) return false
     const shards = [...new Set(Object.values(index.weight_map))]
     const present = await Promise.all(shards.map(shard => exists(join(folder, String(shard)))))

@@ -53,7 +53,12 @@ async function fetchMissing(
   const { sha: commit } = await modelInfo({ ...parameters, name: id, revision, additionalFields: ['sha'] })
   const repo = { type: 'model', name: id } as const
   const entries: ListFileEntry[] = []
-  for await (const entry of listFiles({ ...parameters, repo, revision: commit, recursive: path?.includes('/') }))
+  for await (const entry of listFiles({
+    ...parameters,
+    repo,
+    revision: commit,
+    recursive: path?.includes('/'),
+  }))
     if (entry.type === 'file') entries.push(entry)
 
   for (const entry of choose(entries, { id, path, revision })) {
@@ -72,7 +77,9 @@ function choose(entries: ListFileEntry[], model: HubModel): ListFileEntry[] {
   if (model.path) {
     const entry = entries.find(({ path }) => path === model.path)
     if (entry) return [entry]
-    throw new ModelError(`${describe(model)}: there is no such file in the repository; it has ${names.join(', ')}`)
+    throw new ModelError(
+      `${describe(model)}: there is no such file in the repository; it has ${names.join(', ')}`,
+    )
   }
   const wanted = entries.filter(({ path }) => isWanted(path))
   if (wanted.some(({ path }) => path.endsWith('.safetensors'))) return wanted
@@ -88,7 +95,10 @@ function choose(entries: ListFileEntry[], model: HubModel): ListFileEntry[] {
   )
 }
 
-async function findCached({ path, revision }: HubModel, cache: RepositoryCache): Promise<ModelFiles | undefined> {
+async function findCached(
+  { path, revision }: HubModel,
+  cache: RepositoryCache,
+): Promise<ModelFiles | undefined> {
   const commit = await cache.commitOf(revision)
   if (!commit) return undefined
   const complete = path ? await cache.has(commit, path) : await cache.isComplete(commit)
@@ -118,7 +128,9 @@ function explain(error: unknown, model: HubModel): ModelError {
   const { message, cause } = error as Error
   const say = (text: string) => new ModelError(`${describe(model)}: ${text}`, { cause: error })
   if (isNetworkFailure(error))
-    return say(`the hub cannot be reached (${(cause as Error | undefined)?.message ?? message}). Is there a network?`)
+    return say(
+      `the hub cannot be reached (${(cause as Error | undefined)?.message ?? message}). Is there a network?`,
+    )
   if (!(error instanceof HubApiError)) return say(`cannot be fetched: ${message || String(error)}`)
   if (error.statusCode === 404) return say('the hub has no such model or revision. Is the name right?')
   if (error.statusCode === 401 || error.statusCode === 403)

