@@ -35,7 +35,7 @@ export async function configurationFromGguf(file: string): Promise<ModelConfigur
     keyValueHeads,
     headSize,
     normEpsilon: decimal(reader.positive(key('attention.layer_norm_rms_epsilon'))),
-    rotaryInverseFrequencies: inverseFrequencies(await readGgufRotary(header), headSize),
+    rotaryInverseFrequencies: inverseFrequencies(await readGgufRotary(header, headSize), headSize),
     queryKeyValueBias: architecture === 'qwen2',
     queryKeyNorm: architecture === 'qwen3',
     tiedEmbeddings: !tensors.some(({ name }) => name === 'output.weight'),
@@ -69,7 +69,7 @@ function refuseUnsupported(reader: FieldReader, key: (name: string) => string, h
  * In the terms of config.json.
  * @throws {ModelError} for a scaling that is not supported
  */
-export async function readGgufRotary(header: GgufHeader): Promise<Rotary> {
+export async function readGgufRotary(header: GgufHeader, headSize: number): Promise<Rotary> {
   const { file, metadata } = header
   const reader = new FieldReader(metadata, file)
   const architecture = readArchitecture(reader)
@@ -82,7 +82,7 @@ export async function readGgufRotary(header: GgufHeader): Promise<Rotary> {
       `${file}: ${key('scaling.type')}: ${show(type)} is not supported; expected none or linear ` +
         '(Llama 3 keeps its scaling in the tensor rope_freqs.weight, which is supported)',
     )
-  const divisors = await readDivisors(header)
+  const divisors = await readDivisors(header, headSize / 2)
   if (!divisors) return { type: 'default', theta }
   const rotary = rotaryOfDivisors(theta, divisors)
   if (rotary) return rotary
@@ -98,11 +98,11 @@ async function readDivisors(
 ): Promise<Float32Array | undefined> {
   const tensor = tensors.find(({ name }) => name === 'rope_freqs.weight')
   if (!tensor) return undefined
-  if (tensor.type !== 'F32' || tensor.shape.length !== 1 || tensor.shape[0]! > 1024)
+  if (tensor.type !== 'F32' || tensor.shape.length !== 1 || tensor.shape[0] !== count)
     throw new ModelError(
-      `${file}: rope_freqs.weight: expected F32 of half a head's size, got ${tensor.type} of shape [${tensor.shape}]`,
+      `${file}: rope_freqs.weight: expected F32 of shape [${count}], got ${tensor.type} of shape [${tensor.shape}]`,
     )
-  const bytes = new Uint8Array(tensor.shape[0]! * 4)
+  const bytes = new Uint8Array(count * 4)
   if (tensor.offset + bytes.length > size)
     throw new ModelError(
       `${file} is truncated: rope_freqs.weight ends at byte ${tensor.offset + bytes.length} of ${size}`,

@@ -113,12 +113,12 @@ function readRotary(config: FieldReader): Rotary {
     rope.fail('partial_rotary_factor', '1: rotary embedding of a part of each head is not supported')
   switch (type) {
     case 'default':
-      return { type, theta }
+      return { type: 'default', theta }
     case 'linear':
-      return { type, theta, factor: rope.positive('factor') }
+      return { type: 'linear', theta, factor: rope.positive('factor') }
     case 'llama3':
       return {
-        type,
+        type: 'llama3',
         theta,
         factor: rope.positive('factor'),
         lowFrequencyFactor: rope.positive('low_freq_factor'),

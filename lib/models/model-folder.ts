@@ -93,7 +93,7 @@ async function configJson(
     hidden_act: 'silu',
     rms_norm_eps: configuration.normEpsilon,
     max_position_embeddings: configuration.maxPositions,
-    ...rotaryFields(await readGgufRotary(header)),
+    ...rotaryFields(await readGgufRotary(header, configuration.headSize)),
     tie_word_embeddings: configuration.tiedEmbeddings,
     ...(architecture === 'qwen2' ? {} : { attention_bias: false }),
     ...(architecture === 'llama' ? { mlp_bias: false } : { use_sliding_window: false }),
