@@ -6,8 +6,11 @@ import { formatNumber, runningMean } from './text.js'
 
 export interface Series {
   name: string
+  rows: readonly MetricsRow[]
   /** The metric's key in a row. */
   key: string
+  /** Key of the value's standard error, drawn as a bar through the point. */
+  errorKey?: string
 }
 
 export interface CurveOptions {
@@ -24,20 +27,21 @@ interface Point {
   step: number
   value: number
   mean: number
+  error: number
   name: string
 }
 
 const colours = ['#4269d0', '#ff725c', '#3ca951', '#a463f2', '#efb118', '#6cc5b0', '#9c6b4e']
 
 /** A line chart over the steps, or undefined if none of the series has a value. */
-export function curve(rows: readonly MetricsRow[], options: CurveOptions): string | undefined {
+export function curve(options: CurveOptions): string | undefined {
   const { series, unit, scale = 1, width = 460, height = 200 } = options
-  const points = series.flatMap(({ name, key }) => pointsOf(rows, name, key, scale))
+  const points = series.flatMap(one => pointsOf(one, scale))
   if (points.length === 0) return undefined
   const names = [...new Set(points.map(point => point.name))]
   const stroke = (point: Point) => point.name
   const { document } = parseHTML('<!doctype html><html><body></body></html>')
-  const noisy = rows.length >= 20
+  const noisy = Math.max(...series.map(({ rows }) => rows.length)) >= 20
   const figure = Plot.plot({
     document: document as unknown as Plot.PlotOptions['document'],
     width,
@@ -56,6 +60,15 @@ export function curve(rows: readonly MetricsRow[], options: CurveOptions): strin
         strokeWidth: noisy ? 1 : 2,
       }),
       noisy ? Plot.lineY(points, { x: 'step', y: 'mean', stroke, strokeWidth: 2 }) : null,
+      Plot.ruleX(
+        points.filter(({ error }) => error > 0),
+        {
+          x: 'step',
+          y1: ({ value, error }) => value - error,
+          y2: ({ value, error }) => value + error,
+          stroke,
+        },
+      ),
       Plot.dot(points, {
         x: 'step',
         y: 'value',
@@ -71,11 +84,17 @@ export function curve(rows: readonly MetricsRow[], options: CurveOptions): strin
   return legend + figure.outerHTML
 }
 
-function pointsOf(rows: readonly MetricsRow[], name: string, key: string, scale: number): Point[] {
-  const found = rows.filter(row => typeof row[key] === 'number' && Number.isFinite(row[key]))
+function pointsOf({ name, rows, key, errorKey }: Series, scale: number): Point[] {
+  const found = rows.filter(row => Number.isFinite(row[key]))
   const values = found.map(row => row[key]! * scale)
   const means = runningMean(values, Math.ceil(values.length / 20))
-  return found.map((row, i) => ({ step: row.step, value: values[i]!, mean: means[i]!, name }))
+  return found.map((row, i) => ({
+    name,
+    step: row.step,
+    value: values[i]!,
+    mean: means[i]!,
+    error: (errorKey === undefined ? 0 : (row[errorKey] ?? 0)) * scale,
+  }))
 }
 
 /** Steps are whole: a short run is not to have a tick at 1.5. */

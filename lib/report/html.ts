@@ -6,10 +6,11 @@ import {
   type CompletionRow,
   listCompletions,
   type MetricsRow,
+  readEvaluations,
   readMetrics,
   writeFileAtomic,
 } from '../runs/index.js'
-import { type CurveOptions, curve, escapeHtml } from './curves.js'
+import { type CurveOptions, curve, escapeHtml, type Series } from './curves.js'
 import { type StepSamples, samples } from './samples.js'
 import { style } from './style.js'
 import { formatBytes, formatNumber, formatSeconds } from './text.js'
@@ -30,7 +31,7 @@ export async function renderReport(folder: string): Promise<string> {
   const config = await readFile(join(folder, 'config.yaml'), 'utf8').catch(error => {
     throw new UsageError(`${folder} is not a run folder: there is no config.yaml in it`, { cause: error })
   })
-  const rows = await readMetrics(folder)
+  const [rows, heldOut] = await Promise.all([readMetrics(folder), readEvaluations(folder)])
   const name = basename(resolve(folder))
   return `<!doctype html>
 <html lang="en">
@@ -43,7 +44,9 @@ export async function renderReport(folder: string): Promise<string> {
 </head>
 <body>
 <h1>${escapeHtml(name)}</h1>
-${rows.length === 0 ? '<p>No step has been finished yet.</p>' : summary(rows) + curves(rows)}
+${rows.length === 0 ? '<p>No step has been finished yet.</p>' : ''}
+${summary(rows, heldOut)}
+${curves(rows, heldOut)}
 ${await samples(await readSamples(folder))}
 <h2>Configuration</h2>
 <pre>${escapeHtml(config)}</pre>
@@ -52,71 +55,81 @@ ${await samples(await readSamples(folder))}
 `
 }
 
-function summary(rows: readonly MetricsRow[]): string {
-  const last = rows.at(-1)!
+function summary(rows: readonly MetricsRow[], heldOut: readonly MetricsRow[]): string {
   const column = (key: string) => rows.map(row => row[key]).filter(value => typeof value === 'number')
+  const ends = (values: readonly string[]) =>
+    values.length > 1 ? `${values[0]} → ${values.at(-1)}` : values[0]
   const seconds = column('seconds').reduce((a, b) => a + b, 0)
-  const ends = (key: string) => {
-    const values = column(key)
-    return values.length > 0 ? `${formatNumber(values[0])} → ${formatNumber(values.at(-1))}` : undefined
-  }
   const memory = column('peak_memory_bytes')
   const facts: [string, string | undefined][] = [
-    ['Reward, first step → last', ends('reward')],
-    ...heldOutKeys(rows).map((key): [string, string | undefined] => [
-      `${title(key)}, before → after`,
-      ends(key),
-    ]),
-    ['Steps', String(last.step)],
-    ['Time', seconds > 0 ? formatSeconds(seconds) : undefined],
+    ['Held-out reward, before → after', ends(heldOut.map(heldOutReward))],
+    ['Reward, first step → last', ends(column('reward').map(formatNumber))],
+    ['Steps', rows.length > 0 ? String(rows.at(-1)!.step) : undefined],
+    ['Time of the steps', seconds > 0 ? formatSeconds(seconds) : undefined],
     ['Most memory', memory.length > 0 ? formatBytes(Math.max(...memory)) : undefined],
   ]
-  const cells = facts.filter(([, value]) => value !== undefined)
-  return `<dl>${cells.map(([term, value]) => `<div><dt>${escapeHtml(term)}</dt><dd>${escapeHtml(value!)}</dd></div>`).join('')}</dl>`
+  const cells = facts
+    .filter(([, value]) => value !== undefined)
+    .map(([term, value]) => `<div><dt>${escapeHtml(term)}</dt><dd>${escapeHtml(value!)}</dd></div>`)
+  return cells.length > 0 ? `<dl>${cells.join('')}</dl>` : ''
 }
 
+const heldOutReward = (row: MetricsRow) =>
+  `${formatNumber(row['held_out/reward'])} ± ${formatNumber(row['held_out/reward_standard_error'])}`
+
 /** The curves that have a place of their own; every other metric gets a small one after them. */
-function curves(rows: readonly MetricsRow[]): string {
+function curves(rows: readonly MetricsRow[], heldOut: readonly MetricsRow[]): string {
   const keys = [...new Set(rows.flatMap(row => Object.keys(row)))].filter(key => key !== 'step')
-  const charts: { title: string; note?: string; keys: string[]; options: Partial<CurveOptions> }[] = [
+  const ofSteps = (...names: string[]): Series[] =>
+    names.map(key => ({ key, rows, name: names.length > 1 ? title(key) : '' }))
+  const charts: Chart[] = [
     {
       title: 'Reward',
-      note: 'Mean over all completions of a step: how well the students predict the solutions, less how unnatural the explanations are to them.',
-      keys: ['reward', ...heldOutKeys(rows)],
-      options: { width: 940, height: 260 },
+      note: 'Mean over all completions: how well the students predict the solutions, less how unnatural the explanations are to them. The bars are standard errors.',
+      series: [
+        { key: 'reward', rows, name: 'each step' },
+        {
+          key: 'held_out/reward',
+          errorKey: 'held_out/reward_standard_error',
+          rows: heldOut,
+          name: 'held-out rows',
+        },
+      ],
+      width: 940,
+      height: 260,
     },
     ...keys
       .filter(key => key.startsWith('reward/'))
-      .map(key => ({ title: title(key), keys: [key], options: {} })),
-    { title: 'KL divergence from the reference', keys: ['kl_ref'], options: {} },
+      .map(key => ({ title: title(key), series: ofSteps(key) })),
+    { title: 'KL divergence from the reference', series: ofSteps('kl_ref') },
     {
       title: 'Sampler and trainer',
       note: 'Mean absolute difference of the log-probabilities of the sampled tokens, when sampled and when recomputed. Near 0 is right.',
-      keys: ['sampler_trainer_gap'],
-      options: {},
+      series: ofSteps('sampler_trainer_gap'),
     },
     {
       title: 'Time',
-      keys: ['seconds', ...keys.filter(key => key.startsWith('seconds/'))],
-      options: { unit: 'seconds a step' },
+      series: ofSteps('seconds', ...keys.filter(key => key.startsWith('seconds/'))),
+      unit: 'seconds a step',
     },
-    { title: 'Peak memory', keys: ['peak_memory_bytes'], options: { unit: 'GiB', scale: 2 ** -30 } },
+    { title: 'Peak memory', series: ofSteps('peak_memory_bytes'), unit: 'GiB', scale: 2 ** -30 },
   ]
-  const shown = new Set(charts.flatMap(chart => chart.keys))
-  for (const key of keys) if (!shown.has(key)) charts.push({ title: title(key), keys: [key], options: {} })
-
-  const figures = charts.map(chart => {
-    const series = chart.keys.map(key => ({ key, name: chart.keys.length > 1 ? title(key) : '' }))
-    const svg = curve(rows, { series, ...chart.options })
-    if (svg === undefined) return ''
-    const note = chart.note ? `<p>${escapeHtml(chart.note)}</p>` : ''
-    return `<figure><figcaption>${escapeHtml(chart.title)}</figcaption>${note}${svg}</figure>`
-  })
-  return `<section class="curves">${figures.join('\n')}</section>`
+  const shown = new Set(charts.flatMap(chart => chart.series.map(({ key }) => key)))
+  for (const key of keys) if (!shown.has(key)) charts.push({ title: title(key), series: ofSteps(key) })
+  return `<section class="curves">${charts.map(figure).join('\n')}</section>`
 }
 
-const heldOutKeys = (rows: readonly MetricsRow[]) =>
-  [...new Set(rows.flatMap(row => Object.keys(row)))].filter(key => /^held_?out.*reward$/i.test(key))
+interface Chart extends CurveOptions {
+  title: string
+  note?: string
+}
+
+function figure({ title, note, ...options }: Chart): string {
+  const svg = curve(options)
+  if (svg === undefined) return ''
+  const paragraph = note ? `<p>${escapeHtml(note)}</p>` : ''
+  return `<figure><figcaption>${escapeHtml(title)}</figcaption>${paragraph}${svg}</figure>`
+}
 
 /** reward/naturalness → Reward: naturalness; grad_norm → Grad norm */
 function title(key: string): string {

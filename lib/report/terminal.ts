@@ -136,7 +136,6 @@ function describeStep(row: MetricsRow, steps: number): string {
   const parts = Object.keys(row)
     .filter(key => key.startsWith('reward/'))
     .map(key => named(key.slice('reward/'.length), key))
-  const heldOut = Object.keys(row).filter(key => /^held_?out.*reward$/i.test(key))
   const seconds = value('seconds')
   const phases = (['sample', 'score', 'train'] as const)
     .filter(phase => value(`seconds/${phase}`) !== undefined)
@@ -145,8 +144,8 @@ function describeStep(row: MetricsRow, steps: number): string {
   return [
     `step ${row.step}/${steps}`,
     named('reward', 'reward'),
-    ...heldOut.map(key => named('held-out reward', key)),
     ...parts,
+    unended(value('missing_end_fraction')),
     named('kl', 'kl_ref'),
     named('gap', 'sampler_trainer_gap'),
     'completion_tokens' in row ? `${formatNumber(row.completion_tokens)} tokens` : undefined,
@@ -157,4 +156,11 @@ function describeStep(row: MetricsRow, steps: number): string {
   ]
     .filter(part => part !== undefined)
     .join('  ')
+}
+
+/** An explanation that was not ended says nothing: where they are many, the reward is mostly the penalty for that. */
+function unended(fraction: number | undefined): string | undefined {
+  if (!fraction) return undefined
+  if (fraction === 1) return 'no explanation was ended: raise sampling.maxNewTokens'
+  return `${Math.round(fraction * 100)}% not ended`
 }

@@ -1,4 +1,11 @@
 export type { Checkpoint, CheckpointState, FoundCheckpoint } from './checkpoints.js'
 export { RunError } from './errors.js'
 export { writeFileAtomic } from './files.js'
-export { type CompletionRow, listCompletions, type MetricsRow, RunFolder, readMetrics } from './run-folder.js'
+export {
+  type CompletionRow,
+  listCompletions,
+  type MetricsRow,
+  RunFolder,
+  readEvaluations,
+  readMetrics,
+} from './run-folder.js'

@@ -160,7 +160,15 @@ export class RunFolder {
  * @throws {RunError} naming the line that is broken, if it is not the last
  */
 export async function readMetrics(folder: string): Promise<MetricsRow[]> {
-  const file = join(folder, 'metrics.jsonl')
+  return readRows(join(folder, 'metrics.jsonl'))
+}
+
+/** The measurements on held-out rows, `held_out/…` at the steps at which they were made; 0 is before the first. */
+export async function readEvaluations(folder: string): Promise<MetricsRow[]> {
+  return readRows(join(folder, 'evaluation.jsonl'))
+}
+
+async function readRows(file: string): Promise<MetricsRow[]> {
   const text = await readFile(file, 'utf8').catch(error => {
     if (error.code === 'ENOENT') return ''
     throw error

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
@@ -7,11 +7,17 @@ import { UsageError } from '../../lib/errors.js'
 import { writeReport } from '../../lib/report/index.js'
 import { type CompletionRow, type MetricsRow, RunFolder } from '../../lib/runs/index.js'
 
-async function report(rows: MetricsRow[], completions: [number, CompletionRow[]][] = [], config = 'a: 1\n') {
+async function report(
+  rows: MetricsRow[],
+  completions: [number, CompletionRow[]][] = [],
+  config = 'a: 1\n',
+  heldOut: MetricsRow[] = [],
+) {
   const folder = await mkdtemp(join(tmpdir(), 'rlt-report-'))
   const run = await RunFolder.create(folder, config)
   for (const row of rows) await run.appendMetrics(row)
   for (const [step, samples] of completions) await run.writeCompletions(step, samples)
+  await writeFile(join(folder, 'evaluation.jsonl'), heldOut.map(row => JSON.stringify(row)).join('\n'))
   await run.close()
   const html = await readFile(await writeReport(folder), 'utf8')
   return { html, document: parseHTML(html).document }
@@ -79,14 +85,26 @@ test('values that are missing leave a gap in nothing else', async t => {
   t.is(document.querySelectorAll('svg circle').length, 1)
 })
 
-test('held-out rewards are drawn with the reward, and their first and last stand in the summary', async t => {
-  const rows = steps(4)
-  rows[0]!['held_out/reward'] = -3
-  rows[3]!['held_out/reward'] = -1.5
-  const { document } = await report(rows)
-  t.regex(document.querySelector('dl')!.textContent!, /Held out: reward, before → after\s*-3 → -1\.500/)
-  t.is(document.querySelectorAll('figure')[0]!.querySelectorAll('circle').length, 6)
-  t.is(document.querySelector('.legend')!.textContent, 'RewardHeld out: reward')
+test('held-out rewards are drawn with the reward, with their errors, and lead the summary', async t => {
+  const heldOut = [
+    { step: 0, 'held_out/reward': -3, 'held_out/reward_standard_error': 0.25 },
+    { step: 4, 'held_out/reward': -1.5, 'held_out/reward_standard_error': 0.5 },
+  ]
+  const { document } = await report(steps(4), [], 'a: 1\n', heldOut)
+  t.regex(
+    document.querySelector('dl')!.textContent!,
+    /^Held-out reward, before → after-3 ± 0\.2500 → -1\.500 ± 0\.5000/,
+  )
+  const figure = document.querySelector('figure')!
+  t.is(figure.querySelectorAll('circle').length, 6)
+  t.is(figure.querySelectorAll('[aria-label="rule"] line').length, 2)
+  t.is(figure.querySelector('.legend')!.textContent, 'each stepheld-out rows')
+})
+
+test('what was measured before the first step is shown while that goes on', async t => {
+  const { document } = await report([], [], 'a: 1\n', [{ step: 0, 'held_out/reward': -3 }])
+  t.regex(document.querySelector('body')!.textContent!, /No step has been finished yet/)
+  t.is(document.querySelectorAll('figure circle').length, 1)
 })
 
 test('what models and data sets wrote is shown, not obeyed', async t => {

@@ -79,3 +79,15 @@ test('a metric that is missing is left out, one that is not a number is a dash',
   createTerminalView(2, stream as TerminalStream).step({ step: 1, reward: null })
   t.is(stream.text, 'step 1/2  reward –\n')
 })
+
+test('explanations that were not ended are told, and what to do when none was', t => {
+  const stream = new Recorder(false)
+  const view = createTerminalView(2, stream as TerminalStream)
+  view.step({ step: 1, reward: -1, missing_end_fraction: 0.256 })
+  view.step({ step: 2, reward: -1, missing_end_fraction: 1 })
+  t.is(
+    stream.text,
+    'step 1/2  reward -1  26% not ended\n' +
+      'step 2/2  reward -1  no explanation was ended: raise sampling.maxNewTokens\n',
+  )
+})

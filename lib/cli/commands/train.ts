@@ -114,12 +114,16 @@ async function runTraining(config: TrainConfig, { json, resume }: Arguments): Pr
   }
   const report = await writeReport(result.folder)
   if (json) return writeJsonLine({ ...result, report })
-  if (result.finished) log(`Finished. The teacher: ${result.checkpoint}\nThe report: ${report}`)
-  else
-    log(
-      `Stopped after step ${result.step} of ${config.training.steps}; everything is saved in ${result.folder}\n` +
-        `Go on with: rlt train --resume ${result.folder}`,
-    )
+  log(result.finished ? `Finished. The teacher: ${result.checkpoint}` : stopped(result, config))
+  log(`The report: ${report}`)
+}
+
+function stopped({ step, folder }: { step: number; folder: string }, { training }: TrainConfig): string {
+  const saved =
+    step === 0
+      ? 'Stopped before the first step was finished.'
+      : `Stopped after step ${step} of ${training.steps}, which is saved.`
+  return `${saved}\nGo on with: rlt train --resume ${folder}`
 }
 
 async function printConfig(config: TrainConfig, json: boolean): Promise<void> {
