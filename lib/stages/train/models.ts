@@ -1,8 +1,9 @@
 /** The models of a run. Weights that are the same and stay so are in memory once. */
 import { join } from 'node:path'
 import type { TrainConfig } from '../../config/index.js'
-import { type LoadOptions, Model } from '../../engine/index.js'
+import { Model } from '../../engine/index.js'
 import { ConfigurationError } from '../../errors.js'
+import { type ModelFiles, resolveModel } from '../../models/index.js'
 import type { TrainingRun } from './run.js'
 
 export interface Student {
@@ -19,78 +20,91 @@ export interface Models {
   students: Student[]
   /** The policy that the teacher is tied to; undefined where nothing ties it. */
   reference: Model | undefined
-  /** Each model once, for disposal. */
-  all: Model[]
 }
 
-/** @param resumedDtype type of the teacher's weights in the checkpoint that the run goes on from */
+type Dtype = Model['dtype']
+
+/**
+ * Loads the models as they were before the first step, then brings the teacher (and a reference that follows it) to
+ * where the run goes on from.
+ *
+ * @param dtype of the teacher in the checkpoint that the run goes on from
+ * @param keep is handed each model as soon as it is there, so that it is disposed of whatever comes
+ * @throws {ModelError} a model cannot be found or loaded
+ * @throws {ConfigurationError} a student cannot judge what the configuration wants it to
+ */
 export async function loadModels(
   config: TrainConfig,
   run: TrainingRun,
-  resumedDtype: 'float32' | 'bfloat16' | undefined,
+  dtype: Dtype | undefined,
+  keep: (model: Model) => void,
 ): Promise<Models> {
-  const options: LoadOptions = {
-    device: config.device,
-    ...(config.threads > 0 ? { threads: config.threads } : {}),
-    ...(run.signal ? { signal: run.signal } : {}),
-  }
-  const all: Model[] = []
-  const keep = (model: Model) => {
-    all.push(model)
+  const kept = (model: Model) => {
+    keep(model)
     return model
   }
-  try {
-    const checkpoint = run.resumedFrom?.folder
-    const teacher = keep(
-      await Model.load(
-        checkpoint === undefined ? config.teacher.model : { kind: 'folder', folder: checkpoint },
-        {
-          ...options,
-          dtype: resumedDtype ?? config.teacher.dtype,
-          trainable: true,
-        },
-      ),
-    )
-
-    let initial: Model | undefined
-    /** The teacher before any training: one model for the reference and for the students that are to be it. */
-    const initialTeacher = async () => {
-      initial ??= keep(
-        checkpoint === undefined
-          ? await teacher.clone({ trainable: false })
-          : await Model.load(config.teacher.model, { ...options, dtype: teacher.dtype }),
-      )
-      return initial
-    }
-
-    const students: Student[] = []
-    for (const { model: name, dtype, weight } of config.students) {
-      const isTeacher = name === 'teacher'
-      const shared = isTeacher && (dtype === 'auto' || dtype === teacher.dtype)
-      const model = shared
-        ? await initialTeacher()
-        : keep(await Model.load(isTeacher ? config.teacher.model : name, { ...options, dtype }))
-      const sharesTokenizer = model.tokenizer.fingerprint === teacher.tokenizer.fingerprint
-      if (!sharesTokenizer) refuseNaturalness(name, config)
-      students.push({ name, model, weight, sharesTokenizer })
-    }
-
-    let reference: Model | undefined
-    if (config.algorithm.beta > 0 && config.reference.kind === 'frozen') reference = await initialTeacher()
-    if (config.algorithm.beta > 0 && config.reference.kind === 'blended')
-      reference = keep(
-        checkpoint === undefined
-          ? await teacher.clone({ trainable: false })
-          : await Model.load(
-              { kind: 'folder', folder: join(checkpoint, 'training', 'reference') },
-              { ...options, dtype: teacher.dtype },
-            ),
-      )
-    return { teacher, students, reference, all }
-  } catch (error) {
-    for (const model of all) model.dispose()
-    throw error
+  const load = async (name: string, wanted: Dtype | 'auto', trainable = false) => {
+    const model = await Model.load(await fetchModel(name, run), {
+      ...{ dtype: wanted, device: config.device, trainable, signal: run.signal },
+      ...(config.threads > 0 ? { threads: config.threads } : {}),
+    })
+    return kept(model)
   }
+
+  const teacher = await load(config.teacher.model, dtype ?? config.teacher.dtype, true)
+  let initial: Model | undefined
+  /** The teacher before any training: one model for a frozen reference and for students that are to be it. */
+  const initialTeacher = async () => {
+    initial ??= kept(await teacher.clone())
+    return initial
+  }
+
+  const students: Student[] = []
+  for (const { model: name, dtype: wanted, weight } of config.students) {
+    const model =
+      name !== 'teacher'
+        ? await load(name, wanted)
+        : wanted === 'auto' || wanted === teacher.dtype
+          ? await initialTeacher()
+          : await load(config.teacher.model, wanted)
+    const sharesTokenizer = model.tokenizer.fingerprint === teacher.tokenizer.fingerprint
+    if (!sharesTokenizer) refuseNaturalness(name, config)
+    students.push({ name, model, weight, sharesTokenizer })
+  }
+
+  let reference: Model | undefined
+  if (config.algorithm.beta > 0) {
+    if (config.reference.kind === 'frozen') reference = await initialTeacher()
+    if (config.reference.kind === 'blended') reference = kept(await teacher.clone())
+  }
+
+  if (run.resumedFrom !== undefined) {
+    const { folder } = run.resumedFrom
+    await takeWeights(teacher, folder, config)
+    if (reference !== undefined && config.reference.kind === 'blended')
+      await takeWeights(reference, join(folder, 'training', 'reference'), config)
+  }
+  return { teacher, students, reference }
+}
+
+/**
+ * The weights of a checkpoint into a model that is there. The model remains one of its original files: a checkpoint is
+ * removed when newer ones follow, and with it the tokenizer that later checkpoints are to be given.
+ */
+async function takeWeights(model: Model, folder: string, { device }: TrainConfig): Promise<void> {
+  const saved = await Model.load({ kind: 'folder', folder }, { dtype: model.dtype, device })
+  try {
+    await model.copyParametersFrom(saved)
+  } finally {
+    saved.dispose()
+  }
+}
+
+async function fetchModel(name: string, run: TrainingRun): Promise<ModelFiles> {
+  return resolveModel(name, {
+    ...(run.signal ? { signal: run.signal } : {}),
+    onProgress: ({ bytes, totalBytes = 0 }) => run.phase('load', run.step + 1, bytes, totalBytes),
+  })
 }
 
 function refuseNaturalness(student: string, config: TrainConfig): void {

@@ -3,76 +3,94 @@ import { join } from 'node:path'
 import type { TrainConfig } from '../../config/index.js'
 import { type Dataset, fingerprint, readDataset, rowsThatFit } from '../../data/index.js'
 import { AdamW, type Model } from '../../engine/index.js'
-import type { RltError } from '../../errors.js'
 import { loadTerms, type Term } from '../../rewards/index.js'
 import { type CompletionRow, type MetricsRow, RunError } from '../../runs/index.js'
+import { adviceOn } from './advice.js'
 import { Evaluation } from './evaluation.js'
 import { loadModels, type Student } from './models.js'
 import { Questions } from './questions.js'
 import { Reference } from './reference.js'
 import type { TrainingRun } from './run.js'
 
-/** Kept in a checkpoint as training/state.json. */
+/** Kept in a checkpoint as training/state.json. Where the data are gone on with follows from the step. */
 type State = {
   step: number
   /** Type of the teacher's weights, so that `auto` on another machine does not change the run. */
   dtype: 'float32' | 'bfloat16'
-  /** Of the rows that are trained on and measured. */
+  /** Fingerprint of the rows that are trained on and measured. */
   data: string
 }
 
+interface Disposable {
+  dispose(): void
+}
+
+interface Parts {
+  teacher: Model
+  students: readonly Student[]
+  reference: Reference
+  optimizer: AdamW
+  terms: readonly Term[]
+  questions: Questions
+  heldOut: Dataset['heldOut']
+  dataFingerprint: string
+  disposables: readonly Disposable[]
+}
+
 export class Session {
-  /** False from the first change of weights to the end of a step: the weights are none of a finished step then. */
+  readonly teacher: Model
+  readonly students: readonly Student[]
+  readonly reference: Reference
+  readonly optimizer: AdamW
+  /** The user's own terms of the reward. */
+  readonly terms: readonly Term[]
+  readonly questions: Questions
+  readonly evaluation: Evaluation
+  /** False from a step's first change of weights to its end: what the weights are then is not to be saved. */
   betweenSteps = true
+  private readonly advised = new Set<string>()
 
   private constructor(
     readonly config: TrainConfig,
     readonly run: TrainingRun,
-    readonly teacher: Model,
-    readonly students: readonly Student[],
-    readonly reference: Reference,
-    readonly optimizer: AdamW,
-    readonly terms: readonly Term[],
-    readonly questions: Questions,
-    private readonly dataFingerprint: string,
-    private readonly heldOut: Dataset['heldOut'],
-    private readonly disposables: readonly { dispose(): void }[],
+    private readonly parts: Parts,
   ) {
-    this.evaluation = new Evaluation(this, this.heldOut)
+    this.teacher = parts.teacher
+    this.students = parts.students
+    this.reference = parts.reference
+    this.optimizer = parts.optimizer
+    this.terms = parts.terms
+    this.questions = parts.questions
+    this.evaluation = new Evaluation(this, parts.heldOut)
   }
-
-  readonly evaluation: Evaluation
 
   /** What costs little is read first, so that a mistake there is known before models are fetched. */
   static async start(config: TrainConfig, run: TrainingRun): Promise<Session> {
-    const { signal, resumedFrom } = run
-    const state = resumedFrom?.state as State | undefined
-    const dataset = await readDataset(config.data, signal)
-    const data = fingerprint(dataset)
-    if (state !== undefined && state.data !== data)
+    const dataset = await readDataset(config.data, run.signal)
+    const dataFingerprint = fingerprint(dataset)
+    const state = run.resumedFrom?.state as State | undefined
+    if (state !== undefined && state.data !== dataFingerprint)
       throw new RunError(
         `${run.path}: the data are not those that the run was started with. Put the files of data.train and ` +
           'data.heldOut back as they were, or start a new run.',
       )
     const terms = await loadTerms(config.reward.terms)
 
-    run.phase('load', run.step + 1, 0, 1)
-    const models = await loadModels(config, run, state?.dtype)
-    const disposables: { dispose(): void }[] = [...models.all]
+    const disposables: Disposable[] = []
     try {
-      const { teacher, students } = models
-      const fitting = await fitRows(dataset, models, config, run)
-      const optimizer = new AdamW(teacher, config.optimizer)
+      run.phase('load', run.step + 1, 0, 0)
+      const models = await loadModels(config, run, state?.dtype, model => disposables.push(model))
+      const { train, heldOut } = await keepFitting(dataset, models, config, run)
+      const optimizer = new AdamW(models.teacher, config.optimizer)
       disposables.push(optimizer)
-      if (resumedFrom !== undefined)
-        await optimizer.load(join(resumedFrom.folder, 'training', 'optimizer.safetensors'))
-      const reference = new Reference(models.reference, config, run)
-      const questions = new Questions(fitting.train, config, teacher.tokenizer)
-      const session = new Session(
-        ...([config, run, teacher, students, reference, optimizer, terms, questions, data] as const),
-        fitting.heldOut,
-        disposables,
-      )
+      if (run.resumedFrom) await optimizer.load(optimizerFile(run.resumedFrom.folder))
+      const session = new Session(config, run, {
+        teacher: models.teacher,
+        students: models.students,
+        reference: new Reference(models.reference, config, run),
+        questions: new Questions(train, config, models.teacher.tokenizer),
+        ...{ optimizer, terms, heldOut, dataFingerprint, disposables },
+      })
       await session.evaluation.open()
       return session
     } catch (error) {
@@ -93,14 +111,19 @@ export class Session {
   async finishStep(metrics: MetricsRow, completions: readonly CompletionRow[]): Promise<void> {
     await this.run.finishStep(metrics, completions)
     this.betweenSteps = true
+    for (const [kind, text] of Object.entries(adviceOn(metrics, completions, this.config))) {
+      if (!this.advised.has(kind)) this.run.warn(text)
+      this.advised.add(kind)
+    }
   }
 
   async save(): Promise<void> {
     await this.run.save(async folder => {
       await this.teacher.save(folder)
-      await this.optimizer.save(join(folder, 'training', 'optimizer.safetensors'))
+      await this.optimizer.save(optimizerFile(folder))
       await this.reference.save(join(folder, 'training', 'reference'))
-      return { step: this.run.step, dtype: this.teacher.dtype, data: this.dataFingerprint } satisfies State
+      const { dtype } = this.teacher
+      return { step: this.run.step, dtype, data: this.parts.dataFingerprint } satisfies State
     })
   }
 
@@ -113,43 +136,38 @@ export class Session {
       // The run's own failure is what its user has to hear of; where there is none, this is it.
       if (this.run.wasAborted(cause)) throw error
       this.run.warn(
-        `the steps since ${this.run.savedStep} could not be saved: ${(error as RltError).message}`,
+        `the steps after step ${this.run.savedStep} could not be saved: ${(error as Error).message}`,
       )
     }
   }
 
   dispose(): void {
-    for (const disposable of this.disposables) disposable.dispose()
+    for (const disposable of this.parts.disposables) disposable.dispose()
   }
 }
 
-async function fitRows(
+const optimizerFile = (checkpoint: string) => join(checkpoint, 'training', 'optimizer.safetensors')
+
+/** The rows that all models can read. */
+async function keepFitting(
   dataset: Dataset,
   { teacher, students }: { teacher: Model; students: readonly Student[] },
   config: TrainConfig,
   run: TrainingRun,
 ): Promise<Dataset> {
-  const reader = (name: string, model: Model) => ({
-    name,
-    tokenizer: model.tokenizer,
-    maxPositions: model.configuration.maxPositions,
+  const reader = (name: string, { tokenizer, configuration: { maxPositions } }: Model) => ({
+    ...{ name, tokenizer, maxPositions },
   })
-  const readers = students.map(student => reader(student.name, student.model))
-  const keepFitting = async (rows: Dataset['train']) => {
+  const readers = students.map(({ name, model }) => reader(name, model))
+  const ofRows = async (rows: Dataset['train']) => {
     if (rows.length === 0) return []
-    const fitting = await rowsThatFit(
-      rows,
-      reader(config.teacher.model, teacher),
-      readers,
-      config,
-      run.signal,
-    )
-    const [first] = fitting.skipped
+    const fit = await rowsThatFit(rows, reader(config.teacher.model, teacher), readers, config, run.signal)
+    const [first] = fit.skipped
     if (first !== undefined)
       run.warn(
-        `${fitting.skipped.length} of ${rows.length} rows are left out; the first, ${first.row.origin}: ${first.reason}`,
+        `${fit.skipped.length} of ${rows.length} rows are left out; the first, ${first.row.origin}: ${first.reason}`,
       )
-    return fitting.rows
+    return fit.rows
   }
-  return { train: await keepFitting(dataset.train), heldOut: await keepFitting(dataset.heldOut) }
+  return { train: await ofRows(dataset.train), heldOut: await ofRows(dataset.heldOut) }
 }
