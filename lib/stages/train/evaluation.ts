@@ -1,25 +1,19 @@
-/** The reward on questions that are not trained on: `evaluation.jsonl`, one line a measurement. */
-import { readFile } from 'node:fs/promises'
+/**
+ * The reward on questions that are not trained on: `evaluation.jsonl`, one line a measurement. Its `step` is how many
+ * steps the teacher had been trained for; `held_out/reward_standard_error` is that of the mean of the questions' means,
+ * for completions of one question are not independent of each other.
+ */
 import { join } from 'node:path'
 import type { Row } from '../../data/index.js'
-import { writeFileAtomic } from '../../runs/index.js'
+import { type MetricsRow, readEvaluations, writeFileAtomic } from '../../runs/index.js'
 import { rewardMetrics } from './metrics.js'
 import { heldOutRequests } from './questions.js'
 import { sampleExplanations } from './sampling.js'
 import { scoreExplanations } from './scoring.js'
 import type { Session } from './session.js'
 
-interface EvaluationRow {
-  /** Steps that the teacher had been trained for. */
-  step: number
-  'held_out/reward': number
-  /** Of `held_out/reward`, from the means of the questions: completions of one question are not independent. */
-  'held_out/reward_standard_error': number
-  [name: string]: number
-}
-
 export class Evaluation {
-  private rows: EvaluationRow[] = []
+  private rows: MetricsRow[] = []
 
   constructor(
     private readonly session: Session,
@@ -28,11 +22,8 @@ export class Evaluation {
 
   /** Takes up what was measured until the step that the run is at. */
   async open(): Promise<void> {
-    const text = await readFile(this.file, 'utf8').catch(() => '')
-    const rows = text.split('\n').filter(line => line !== '')
-    this.rows = rows
-      .map(line => JSON.parse(line) as EvaluationRow)
-      .filter(row => row.step <= this.session.run.step)
+    const { path, step } = this.session.run
+    this.rows = (await readEvaluations(path)).filter(row => row.step <= step)
   }
 
   /**
@@ -61,7 +52,7 @@ export class Evaluation {
       .filter(group => group.length > 0)
       .map(meanOf)
     const metrics = rewardMetrics({ groups, rewards })
-    const row: EvaluationRow = {
+    const row = {
       step,
       'held_out/reward': metrics.reward!,
       'held_out/reward_standard_error': standardError(ofQuestions),
