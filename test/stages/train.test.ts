@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
 import { Model } from '../../lib/engine/index.js'
@@ -164,3 +164,5 @@ test('minibatches and passes: as many updates, and ratios move from 1', async t 
   t.not(row!.ratio_mean, 1)
   t.true((row!.sampler_trainer_gap as number) < 1e-5)
 })
+
+test.after.always(() => rm(folder, { recursive: true, force: true }))
