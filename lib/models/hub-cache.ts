@@ -27,8 +27,8 @@ export function isWanted(path: string): boolean {
 export class RepositoryCache {
   readonly folder: string
 
-  constructor(id: string, cacheFolder: string = getHFHubCachePath()) {
-    this.folder = join(cacheFolder, getRepoFolderName({ type: 'model', name: id }))
+  constructor(type: 'model' | 'dataset', id: string, cacheFolder: string = getHFHubCachePath()) {
+    this.folder = join(cacheFolder, getRepoFolderName({ type, name: id }))
   }
 
   /** @returns the commit's snapshot folder, whether or not it exists */

@@ -9,14 +9,12 @@ import type { ReadableStream } from 'node:stream/web'
 import { downloadFile, type ListFileEntry } from '@huggingface/hub'
 import { ModelError } from '../errors.js'
 import { exists } from './hub-cache.js'
+import type { HubConnection } from './hub-connection.js'
 import type { ResolveOptions } from './source.js'
 
-export interface DownloadParameters {
-  repo: { type: 'model'; name: string }
+export interface DownloadParameters extends HubConnection {
+  repo: { type: 'model' | 'dataset'; name: string }
   revision: string
-  hubUrl: string | undefined
-  fetch: typeof fetch
-  accessToken?: string
 }
 
 /** The blob's name: the SHA-256 of a large file, git's own hash of a small one. */

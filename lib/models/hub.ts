@@ -1,10 +1,9 @@
 /** Models of the hub: what is missing of a repository is fetched into the shared cache. */
-import { readFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub'
 import { AbortedError, ModelError } from '../errors.js'
 import { isWanted, RepositoryCache } from './hub-cache.js'
+import { hubConnection, isNetworkFailure, isOffline } from './hub-connection.js'
 import { downloadBlob, hashOf } from './hub-file.js'
 import type { ModelFiles, ResolveOptions } from './source.js'
 
@@ -18,9 +17,8 @@ export interface HubModel {
 }
 
 export async function pullFromHub(model: HubModel, options: ResolveOptions): Promise<ModelFiles> {
-  const cache = new RepositoryCache(model.id, options.cacheFolder)
-  const offline = options.offline ?? /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '')
-  if (offline) {
+  const cache = new RepositoryCache('model', model.id, options.cacheFolder)
+  if (isOffline(options)) {
     const cached = await findCached(model, cache)
     if (cached) return cached
     throw new ModelError(
@@ -43,13 +41,7 @@ async function fetchMissing(
   cache: RepositoryCache,
   options: ResolveOptions,
 ): Promise<ModelFiles> {
-  const { signal } = options
-  const token = options.token ?? (await savedToken())
-  const parameters = {
-    hubUrl: process.env.HF_ENDPOINT,
-    fetch: ((url, init) => fetch(url, { ...init, signal })) as typeof fetch,
-    ...(token ? { accessToken: token } : {}),
-  }
+  const parameters = await hubConnection(options)
   const { sha: commit } = await modelInfo({ ...parameters, name: id, revision, additionalFields: ['sha'] })
   const repo = { type: 'model', name: id } as const
   const entries: ListFileEntry[] = []
@@ -107,20 +99,6 @@ async function findCached(
 
 function filesOf(folder: string, revision: string, path: string | undefined): ModelFiles {
   return path ? { kind: 'gguf', file: join(folder, path) } : { kind: 'folder', folder, revision }
-}
-
-/** As Hugging Face's own tools: from the environment, else from `hf auth login`. */
-async function savedToken(): Promise<string | undefined> {
-  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env
-  if (HF_TOKEN) return HF_TOKEN
-  const home = HF_HOME ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface')
-  const token = await readFile(HF_TOKEN_PATH ?? join(home, 'token'), 'utf8').catch(() => '')
-  return token.trim() || undefined
-}
-
-/** What `fetch` throws when it reaches nobody. */
-function isNetworkFailure(error: unknown): boolean {
-  return error instanceof TypeError && error.message === 'fetch failed'
 }
 
 function explain(error: unknown, model: HubModel): ModelError {

@@ -16,6 +16,18 @@ export async function temporaryFolder(t: ExecutionContext): Promise<string> {
   return folder
 }
 
+/** Sets (or, with undefined, removes) environment variables until the test ends. Only for serial tests. */
+export function setEnvironment(t: ExecutionContext, variables: Record<string, string | undefined>): void {
+  const assign = (values: Record<string, string | undefined>) => {
+    for (const [name, value] of Object.entries(values))
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+  }
+  const before = Object.fromEntries(Object.keys(variables).map(name => [name, process.env[name]]))
+  assign(variables)
+  t.teardown(() => assign(before))
+}
+
 /** A tiny Llama: 2 layers, hidden 8, 2 heads of 4, 1 key-value head, vocabulary 16. */
 export const tinyConfig = {
   architectures: ['LlamaForCausalLM'],
