@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { DataSource, TrainConfig } from '../config/index.js'
 import { DataError } from '../errors.js'
-import { hubFiles } from './readers/hub.js'
+import { type HubOptions, hubFiles } from './readers/hub.js'
 import { readFileRows } from './readers/index.js'
 import { mapColumns, type RawRow, type Row } from './row.js'
 
@@ -15,11 +15,11 @@ export interface Dataset {
  * Reads the rows to train on and those held out from training.
  * @throws {DataError} naming file, line and column of what cannot be read, or that no row is left
  */
-export async function readDataset(config: TrainConfig['data'], signal?: AbortSignal): Promise<Dataset> {
-  const train = await readSource(config.train, 'data.train', signal)
+export async function readDataset(config: TrainConfig['data'], options: HubOptions = {}): Promise<Dataset> {
+  const train = await readSource(config.train, 'data.train', options)
   if (config.heldOut === null) return { train, heldOut: [] }
   const { rows, ...source } = config.heldOut
-  if (rows === undefined) return { train, heldOut: await readSource(source, 'data.heldOut', signal) }
+  if (rows === undefined) return { train, heldOut: await readSource(source, 'data.heldOut', options) }
   if (rows >= train.length)
     throw new DataError(
       `data.heldOut.rows is ${rows}, but data.train has ${train.length} rows, so none would be left to train on`,
@@ -28,12 +28,12 @@ export async function readDataset(config: TrainConfig['data'], signal?: AbortSig
 }
 
 /** @param path of the source in the configuration, for messages */
-export async function readSource(source: DataSource, path: string, signal?: AbortSignal): Promise<Row[]> {
-  const files = source.path !== undefined ? [source.path] : await hubFiles(source, path, signal)
+export async function readSource(source: DataSource, path: string, options: HubOptions = {}): Promise<Row[]> {
+  const files = source.path !== undefined ? [source.path] : await hubFiles(source, path, options)
   const rows: Row[] = []
   let passed = 0
   for await (const raw of readAll(files, source.format)) {
-    signal?.throwIfAborted()
+    options.signal?.throwIfAborted()
     if (passed++ < source.skip) continue
     rows.push(mapColumns(raw, source.columns, `${path}.columns`))
     if (rows.length === source.limit) break

