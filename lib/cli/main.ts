@@ -7,9 +7,11 @@ import { hideBin } from 'yargs/helpers'
 import { nearest } from '../config/suggest.js'
 import { UsageError } from '../errors.js'
 import { packageRoot } from '../packageRoot.js'
+import { convertCommand } from './commands/convert.js'
 import { doctorCommand } from './commands/doctor.js'
 import { generateCommand } from './commands/generate.js'
 import { logprobsCommand } from './commands/logprobs.js'
+import { modelsCommand } from './commands/models.js'
 import { reportCommand } from './commands/report.js'
 import { trainCommand } from './commands/train.js'
 import { describeFailure, exitCodeOf } from './failure.js'
@@ -17,7 +19,15 @@ import { listenForInterrupt } from './interrupt.js'
 import { type Command, globalOptions } from './options.js'
 import { endQuietlyWhenPipeCloses } from './output.js'
 
-const commands: Command[] = [trainCommand, generateCommand, logprobsCommand, reportCommand, doctorCommand]
+const commands: Command[] = [
+  trainCommand,
+  generateCommand,
+  logprobsCommand,
+  reportCommand,
+  modelsCommand,
+  convertCommand,
+  doctorCommand,
+]
 
 async function main(): Promise<void> {
   listenForInterrupt()
