@@ -90,6 +90,27 @@ test("the explanation's tokens stay as they were sampled, also where a tokenizer
   t.deepEqual(suffix.slice(0, 2), sampled)
 })
 
+test('white space that the explanation ends with is scored, and not written a second time', t => {
+  const student = new StudentFormat(row, tags, tokenizer)
+  const after = '<|end_of_thought|>\n\n<|begin_of_solution|>\n\nIt is 5.'
+  for (const [ending, seen] of [
+    ['', '\n\n'],
+    ['\n', '\n\n'],
+    ['\n\n', '\n\n'],
+    ['\n\n\n', '\n\n\n'],
+    [' ', ' \n\n'],
+  ] as const) {
+    const sampled = tokenizer.encode(`Add them.${ending}`)
+    for (const view of [
+      student.view({ tokens: sampled, rest: '' }),
+      student.viewOfText(`Add them.${ending}`),
+    ]) {
+      t.is(text(view.suffix), `Add them.${seen}${after}`)
+      t.deepEqual(view.suffix.slice(view.explanation.start, view.explanation.end), sampled)
+    }
+  }
+})
+
 test('the student with another tokenizer reads the same text', t => {
   const student = new StudentFormat(row, tags, tokenizer)
   t.deepEqual(
@@ -180,7 +201,7 @@ test('tag: a token that reaches into the tag is read by the student, not scored'
     t.is(textOf(found, tokenizer), before)
     t.true(before.startsWith(text(found.tokens)))
     const { suffix, solution } = new StudentFormat(row, tags, tokenizer).view(found)
-    t.is(text(suffix), `${before}\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nIt is 5.`)
+    t.is(text(suffix), `${before.trimEnd()}\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nIt is 5.`)
     t.is(text(suffix.slice(solution.start)), 'It is 5.')
   }
 })

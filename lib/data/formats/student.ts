@@ -29,6 +29,9 @@ export interface StudentView {
  * that were sampled, the teacher's and the student's log-probabilities are of the same tokens, and each span's place
  * is known without looking for it. The seams may cost a student a little probability (`.` then `\n\n` where it would
  * have written `.\n\n`), the same for all explanations of a group.
+ *
+ * An explanation keeps the white space that it ends with, which is scored as all of it; the format then does not write
+ * the same once more.
  */
 export class StudentFormat {
   readonly prefix: Int32Array
@@ -49,15 +52,16 @@ export class StudentFormat {
 
   /** The view with the explanation's tokens as they were sampled by a teacher of the same tokenizer. */
   view({ tokens, rest }: Pick<Explanation, 'tokens' | 'rest'>): StudentView {
-    return this.join(tokens, rest)
+    // The tail is enough to know how it ends: a token of white space alone is seldom shorter than the format's.
+    return this.join(tokens, rest, this.tokenizer.decode(tokens.subarray(-8)) + rest)
   }
 
   /** The view with the explanation's text, for a student that has another tokenizer than the teacher. */
   viewOfText(explanation: string): StudentView {
-    return this.join(this.tokenizer.encode(explanation), '')
+    return this.join(this.tokenizer.encode(explanation), '', explanation)
   }
 
-  /** Length of prefix and suffix for an explanation of so many tokens. */
+  /** The most tokens that prefix and suffix have for an explanation of so many tokens. */
   lengthWith(explanationTokens: number): number {
     return (
       this.prefix.length +
@@ -67,8 +71,8 @@ export class StudentFormat {
     )
   }
 
-  private join(explanation: Int32Array, rest: string): StudentView {
-    const between = this.tokenizer.encode(rest + this.between)
+  private join(explanation: Int32Array, rest: string, ending: string): StudentView {
+    const between = this.tokenizer.encode(rest + withoutRepeatedSpace(ending, this.between))
     const solutionStart = explanation.length + between.length
     const suffix = new Int32Array(solutionStart + this.solution.length)
     suffix.set(explanation)
@@ -80,4 +84,12 @@ export class StudentFormat {
       solution: { start: solutionStart, end: suffix.length },
     }
   }
+}
+
+/** `next` without the white space at its start that `text` ends with already. */
+function withoutRepeatedSpace(text: string, next: string): string {
+  const space = /^\s*/.exec(next)![0]
+  for (let length = space.length; length > 0; length--)
+    if (text.endsWith(space.slice(0, length))) return next.slice(length)
+  return next
 }
