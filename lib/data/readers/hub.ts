@@ -142,7 +142,8 @@ function explain(error: unknown, named: string): DataError {
   const say = (text: string) => new DataError(`${named}: ${text}`, { cause: error })
   if (isNetworkFailure(error))
     return say(
-      `the hub cannot be reached (${(cause as Error | undefined)?.message ?? message}). Is there a network?`,
+      `the hub cannot be reached (${(cause as Error | undefined)?.message ?? message}). Is there a network? ` +
+        'A local copy can be named by path.',
     )
   const status = error instanceof HubApiError ? error.statusCode : undefined
   if (status === 404) return say('the hub has no such data set or revision. Is the name right?')
