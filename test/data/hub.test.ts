@@ -178,7 +178,7 @@ test.serial('a data set that is not there, or not for everybody', async t => {
 })
 
 /** Where nobody listens: the port of a server that is closed again. */
-async function leaveTheNetwork(t: ExecutionContext) {
+async function leaveTheNetwork() {
   const server = createServer()
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   process.env.HF_ENDPOINT = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -187,7 +187,7 @@ async function leaveTheNetwork(t: ExecutionContext) {
 
 test.serial('a hub that cannot be reached', async t => {
   await withHub(t, { main: {} })
-  await leaveTheNetwork(t)
+  await leaveTheNetwork()
   const error = await t.throwsAsync(read(), { instanceOf: DataError })
   t.regex(error.message, /data\.train: .*org\/rows.* cannot be reached/)
 })
@@ -195,7 +195,7 @@ test.serial('a hub that cannot be reached', async t => {
 test.serial('without a network, what was fetched earlier is read', async t => {
   await withHub(t, { main: { 'train.jsonl': rows('a'), 'test.jsonl': rows('t') } })
   await read()
-  await leaveTheNetwork(t)
+  await leaveTheNetwork()
   t.deepEqual(await questions(), ['q-a'])
   await t.throwsAsync(read({ split: 'test' }), { instanceOf: DataError })
 })
