@@ -33,32 +33,7 @@ export async function train(input: TrainConfigInput, options: TrainOptions = {})
   let session: Session | undefined
   try {
     session = await Session.start(config, run)
-    const { teacher, reference, optimizer, questions, evaluation } = session
-
-    await evaluation.measureIfDue(run.step)
-    while (run.step < config.training.steps) {
-      const step = run.step + 1
-      const learningRate = learningRateAt(step, config)
-      const clock = new Stopwatch()
-
-      const requests = questions.ofStep(step)
-      const groups = await clock.time('sample', () => sampleExplanations(requests, session!, step))
-      const rewards = await clock.time('score', () => scoreExplanations(groups, session!, step))
-      const advantages = estimateAdvantages(rewards, config)
-      const referenceLogProbs = await clock.time('score', () => reference.logProbs(groups))
-      const update = await clock.time('train', () =>
-        updateTeacher(
-          { teacher, optimizer, groups, advantages, referenceLogProbs, learningRate, step },
-          session!,
-        ),
-      )
-      await reference.follow(teacher, step)
-
-      const metrics = metricsRow({ step, groups, rewards, advantages, update, learningRate, clock })
-      await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
-      if (run.isSaveDue(step)) await session.save()
-      await evaluation.measureIfDue(step)
-    }
+    await trainSteps(session)
     return run.result(true)
   } catch (error) {
     await session?.saveUnsavedSteps(error)
@@ -67,5 +42,29 @@ export async function train(input: TrainConfigInput, options: TrainOptions = {})
   } finally {
     session?.dispose()
     await run.close()
+  }
+}
+
+async function trainSteps(session: Session): Promise<void> {
+  const { config, run, teacher, reference, questions, evaluation } = session
+  await evaluation.measureIfDue(run.step)
+  while (run.step < config.training.steps) {
+    const step = run.step + 1
+    const learningRate = learningRateAt(step, config)
+    const clock = new Stopwatch()
+
+    const groups = await clock.time('sample', () => sampleExplanations(questions.ofStep(step), session, step))
+    const rewards = await clock.time('score', () => scoreExplanations(groups, session, step))
+    const advantages = estimateAdvantages(rewards, config)
+    const referenceLogProbs = await clock.time('score', () => reference.logProbs(groups))
+    const update = await clock.time('train', () =>
+      updateTeacher({ groups, advantages, referenceLogProbs, learningRate, step }, session),
+    )
+    await reference.follow(teacher, step)
+
+    const metrics = metricsRow({ step, groups, rewards, advantages, update, learningRate, clock })
+    await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
+    if (run.isSaveDue(step)) await session.save()
+    await evaluation.measureIfDue(step)
   }
 }

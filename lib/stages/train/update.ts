@@ -1,14 +1,12 @@
 /** From advantages to new weights: the loss of GRPO, and AdamW. */
 import { freemem } from 'node:os'
 import { permutation, purposes } from '../../data/index.js'
-import type { AdamW, GrpoLoss, LossStatistics, Model } from '../../engine/index.js'
+import type { GrpoLoss, LossStatistics, Model } from '../../engine/index.js'
 import type { GroupAdvantages } from '../../rewards/index.js'
 import type { ExplanationGroup } from './sampling.js'
 import type { Session } from './session.js'
 
 export interface UpdateInput {
-  teacher: Model
-  optimizer: AdamW
   groups: readonly ExplanationGroup[]
   /** One a group. */
   advantages: readonly GroupAdvantages[]
@@ -39,8 +37,8 @@ export interface UpdateStatistics {
  * With several minibatches, the weights change before the later ones are seen, so they are all computed before.
  */
 export async function updateTeacher(input: UpdateInput, session: Session): Promise<UpdateStatistics> {
-  const { teacher, optimizer, groups, learningRate, step } = input
-  const { config, run, callOptions } = session
+  const { groups, learningRate, step } = input
+  const { teacher, optimizer, config, run, callOptions } = session
   const { epochs, minibatches } = config.algorithm
   const { maxGradNorm } = config.optimizer
   const { temperature } = config.sampling
