@@ -9,6 +9,8 @@ export interface HubServer {
   files: Map<string, HubFile>
   /** `METHOD path range` of every request so far. */
   requests: string[]
+  /** The Authorization header of every request so far. */
+  authorizations: (string | undefined)[]
   close(): Promise<void>
 }
 
@@ -33,6 +35,7 @@ export async function startHub(t: ExecutionContext, files: Record<string, HubFil
     url: '',
     files: new Map(Object.entries(files)),
     requests: [],
+    authorizations: [],
     close: async () => {},
   }
   const server = createServer((request, response) => answer(hub, request, response))
@@ -50,6 +53,7 @@ export async function startHub(t: ExecutionContext, files: Record<string, HubFil
 function answer(hub: HubServer, request: IncomingMessage, response: ServerResponse): void {
   const path = decodeURIComponent(new URL(request.url!, hub.url).pathname)
   hub.requests.push(`${request.method} ${path} ${request.headers.range ?? ''}`.trim())
+  hub.authorizations.push(request.headers.authorization)
   const json = (value: unknown, status = 200) =>
     response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(value))
 
