@@ -5,6 +5,7 @@
 
 #include "bindings/errors.h"
 #include "native/cancellation.h"
+#include "native/parallel.h"
 
 namespace rlt::bindings {
 
@@ -77,6 +78,7 @@ void EngineThread::run() {
     if (threads_ != 0 && threads_ != applied) {
       applied = threads_;
       at::set_num_threads(applied);
+      setParallelThreads(applied);
     }
     try {
       JobContext context(job->function);

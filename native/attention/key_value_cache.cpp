@@ -1,6 +1,6 @@
 #include "native/attention/key_value_cache.h"
 
-#include <ATen/Parallel.h>
+#include "native/parallel.h"
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
@@ -115,7 +115,7 @@ at::Tensor decodeAttentionOnCpu(const at::Tensor& queries, const std::vector<Dec
   }
 
   cpu::dispatch(queries, [&]<typename T>(T) {
-    at::parallel_for(0, static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t end) {
+    parallelFor(0, static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t end) {
       std::vector<float> scratch;
       std::vector<cpu::CachedSegment> own;
       for (int64_t index = begin; index < end; ++index) {

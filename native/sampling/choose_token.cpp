@@ -1,6 +1,6 @@
 #include "native/sampling/choose_token.h"
 
-#include <ATen/Parallel.h>
+#include "native/parallel.h"
 #include <ATen/core/PhiloxRNGEngine.h>
 
 #include <algorithm>
@@ -135,7 +135,7 @@ std::vector<ChosenToken> chooseTokens(const at::Tensor& logits, const std::vecto
   const at::Tensor rows = logits.to(at::kCPU).contiguous();
   std::vector<ChosenToken> chosen(rows.size(0));
   cpu::dispatch(rows, [&]<typename T>(T) {
-    at::parallel_for(0, rows.size(0), 1, [&](int64_t begin, int64_t end) {
+    parallelFor(0, rows.size(0), 1, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         chosen[row] = choose(cpu::pointer<T>(rows) + row * rows.size(1), rows.size(1), options, sources[row]);
       }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "native/kernels/cpu/dispatch.h"
+#include "native/parallel.h"
 #include "native/kernels/operations.h"
 
 namespace rlt {
@@ -35,7 +36,7 @@ void accumulate(const at::Tensor& logits, int64_t first, double scale, const at:
     return;
   }
   cpu::dispatch(logits, [&]<typename T>(T) {
-    at::parallel_for(0, n, std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
+    parallelFor(0, n, std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const T* values = cpu::pointer<T>(logits) + row * width;
         const cpu::LogitsSummary summary = cpu::vectorKernels<T>().summarise(values, width, static_cast<float>(scale));
@@ -73,7 +74,7 @@ void toGradient(at::Tensor& logits, int64_t first, double scale, const at::Tenso
     return;
   }
   cpu::dispatch(logits, [&]<typename T>(T) {
-    at::parallel_for(0, n, std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
+    parallelFor(0, n, std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t place = cpu::pointer<int64_t>(targets)[row] - first;
         cpu::vectorKernels<T>().logProbabilityGradient(cpu::pointer<T>(logits) + row * width, width, static_cast<float>(scale),

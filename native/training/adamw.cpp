@@ -1,7 +1,7 @@
 #include "native/training/adamw.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
+#include "native/parallel.h"
 
 #include <cmath>
 
@@ -63,7 +63,7 @@ void AdamW::update(State& state, double learningRate, double gradientScale) {
                             static_cast<float>(decay), static_cast<float>(learningRate / correction1),
                             static_cast<float>(1 / std::sqrt(correction2)), static_cast<float>(options_.epsilon)};
   cpu::dispatch(value, [&]<typename T>(T) {
-    at::parallel_for(0, value.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
+    parallelFor(0, value.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
       cpu::vectorKernels<T>().adamW(cpu::pointer<T>(value) + begin, cpu::pointer<float>(state.master) + begin,
                                     cpu::pointer<float>(gradient) + begin, cpu::pointer<float>(state.firstMoment) + begin,
                                     cpu::pointer<float>(state.secondMoment) + begin, end - begin, step);

@@ -1,6 +1,6 @@
 #include "native/kernels/cpu/gemm.h"
 
-#include <ATen/Parallel.h>
+#include "native/parallel.h"
 #include <ATen/ops/empty.h>
 
 #include <cstdlib>
@@ -51,14 +51,14 @@ bool gemmServes(const at::Tensor& a, const at::Tensor& b) {
 void gemm(const Gemm& product) {
   if (product.m == 0 || product.n == 0) return;
   // Parts of whole column blocks; where those are fewer than the threads could share evenly, rows are split too.
-  const int64_t threads = at::get_num_threads();
+  const int64_t threads = parallelThreads();
   int64_t columnBlock = gemmColumnBlock(product);
   const int64_t share = divideUp(divideUp(product.n, threads), 32) * 32;
   if (share < columnBlock) columnBlock = share;
   const int64_t columnParts = divideUp(product.n, columnBlock);
   const int64_t rowParts = columnParts >= 4 * threads || columnParts % threads == 0 ? 1 : std::min(divideUp(product.m, 64), threads);
   const int64_t rowsEach = divideUp(divideUp(product.m, rowParts), 32) * 32;
-  at::parallel_for(0, columnParts * rowParts, 1, [&](int64_t begin, int64_t end) {
+  parallelFor(0, columnParts * rowParts, 1, [&](int64_t begin, int64_t end) {
     void* memory = scratch.atLeast(gemmScratchBytes(product));
     for (int64_t part = begin; part < end; ++part) {
       const int64_t column = part / rowParts * columnBlock, row = part % rowParts * rowsEach;

@@ -3,7 +3,7 @@
 // key-value head, one below the other, make one matrix product with the keys.
 #include "native/kernels/cpu/group_attention.h"
 
-#include <ATen/Parallel.h>
+#include "native/parallel.h"
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -209,7 +209,7 @@ AttentionOutput groupAttention(const at::Tensor& queryKeyValue, const PackedGrou
     sequences.push_back({{0, 0}, group.prefix});
     for (const Rows& suffix : group.suffixes) sequences.push_back({group.prefix, suffix});
   }
-  at::parallel_for(0, static_cast<int64_t>(sequences.size()) * c.keyValueHeads, 1, [&](int64_t begin, int64_t end) {
+  parallelFor(0, static_cast<int64_t>(sequences.size()) * c.keyValueHeads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t head = task % c.keyValueHeads;
       attend(headOf(queryKeyValue, head, c), sequences[task / c.keyValueHeads], head, c, output);
@@ -223,7 +223,7 @@ at::Tensor groupAttentionBackward(const at::Tensor& gradient, const AttentionOut
   at::Tensor result = at::empty_like(queryKeyValue);
   const at::Tensor dense = gradient.contiguous();
   const BackwardInput input{pointer<bf16>(dense), pointer<bf16>(output.values), pointer<float>(output.logNormaliser), c.queryWidth()};
-  at::parallel_for(0, static_cast<int64_t>(packed.groups.size()) * c.keyValueHeads, 1, [&](int64_t begin, int64_t end) {
+  parallelFor(0, static_cast<int64_t>(packed.groups.size()) * c.keyValueHeads, 1, [&](int64_t begin, int64_t end) {
     KeyValueGradient prefix, own, none;
     for (int64_t task = begin; task < end; ++task) {
       const GroupRows& group = packed.groups[task / c.keyValueHeads];

@@ -1,6 +1,6 @@
 #include "native/kernels/cpu/operations.h"
 
-#include <ATen/Parallel.h>
+#include "native/parallel.h"
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -21,7 +21,7 @@ at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon
   if (inverseRms) *inverseRms = at::empty({rows}, x.options().dtype(at::kFloat));
   float* inverse = inverseRms ? pointer<float>(*inverseRms) : nullptr;
   dispatch(x, [&]<typename T>(T) {
-    at::parallel_for(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
+    parallelFor(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
       vectorKernels<T>().rmsNorm(pointer<T>(x) + begin * x.stride(0), pointer<T>(weight), static_cast<float>(epsilon),
                                  pointer<T>(y) + begin * n, inverse ? inverse + begin : nullptr, end - begin, n, x.stride(0), n);
     });
@@ -38,7 +38,7 @@ void rmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor
   const int64_t rowsPerPart = (rows + parts - 1) / parts;
   at::Tensor partial = weightGradient.defined() ? at::zeros({parts, n}, weightGradient.options()) : at::Tensor();
   dispatch(x, [&]<typename T>(T) {
-    at::parallel_for(0, parts, 1, [&](int64_t firstPart, int64_t lastPart) {
+    parallelFor(0, parts, 1, [&](int64_t firstPart, int64_t lastPart) {
       for (int64_t part = firstPart; part < lastPart; ++part) {
         const int64_t begin = part * rowsPerPart, end = std::min(rows, begin + rowsPerPart);
         if (begin >= end) continue;
@@ -54,7 +54,7 @@ void rmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor
 
 void rotate(at::Tensor& rows, int64_t heads, int64_t headSize, const at::Tensor& cosine, const at::Tensor& sine, bool inverse) {
   dispatch(rows, [&]<typename T>(T) {
-    at::parallel_for(0, rows.size(0), rowGrain(heads * headSize), [&](int64_t begin, int64_t end) {
+    parallelFor(0, rows.size(0), rowGrain(heads * headSize), [&](int64_t begin, int64_t end) {
       vectorKernels<T>().rotate(pointer<T>(rows) + begin * rows.stride(0), end - begin, rows.stride(0), heads, headSize,
                                 pointer<float>(cosine) + begin * headSize / 2, pointer<float>(sine) + begin * headSize / 2,
                                 inverse ? -1.0f : 1.0f);
@@ -66,7 +66,7 @@ at::Tensor swiglu(const at::Tensor& gateUp) {
   const int64_t rows = gateUp.size(0), n = gateUp.size(1) / 2;
   at::Tensor y = at::empty({rows, n}, gateUp.options());
   dispatch(gateUp, [&]<typename T>(T) {
-    at::parallel_for(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
+    parallelFor(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
       vectorKernels<T>().swiglu(pointer<T>(gateUp) + begin * 2 * n, pointer<T>(y) + begin * n, end - begin, n);
     });
   });
@@ -77,7 +77,7 @@ at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
   const int64_t rows = gateUp.size(0), n = gateUp.size(1) / 2;
   at::Tensor gradient = at::empty_like(gateUp);
   dispatch(gateUp, [&]<typename T>(T) {
-    at::parallel_for(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
+    parallelFor(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
       vectorKernels<T>().swigluBackward(pointer<T>(gateUp) + begin * 2 * n, pointer<T>(dy) + begin * n,
                                         pointer<T>(gradient) + begin * 2 * n, end - begin, n);
     });
