@@ -59,6 +59,8 @@ class EncoderWorker {
     const answered = new Int32Array(new SharedArrayBuffer(4))
     const worker = new Worker(new URL('./encoder-worker.js', import.meta.url), {
       workerData: { port: port2, answered },
+      // Not the process's own flags: `node --input-type … -e` would not start a thread from a file.
+      execArgv: [],
       transferList: [port2],
     })
     await once(worker, 'message')

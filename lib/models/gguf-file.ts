@@ -22,6 +22,8 @@ export interface GgufHeader {
   tensors: GgufTensor[]
 }
 
+const rememberMs = 30_000
+
 /** A header takes some 100 ms to parse, and configuration, weights and tokenizer each want the same one. */
 let latest: { key: string; header: Promise<GgufHeader> } | undefined
 
@@ -31,8 +33,14 @@ export async function readGgufHeader(file: string): Promise<GgufHeader> {
     throw new ModelError(`${file} cannot be read: ${error.message}`, { cause: error })
   })
   const key = `${file}\n${size}\n${mtimeMs}`
-  if (latest?.key !== key) latest = { key, header: parse(file, size) }
-  return latest.header
+  if (latest?.key === key) return latest.header
+  const mine = { key, header: parse(file, size) }
+  latest = mine
+  // A vocabulary takes tens of megabytes: not for good.
+  setTimeout(() => {
+    if (latest === mine) latest = undefined
+  }, rememberMs).unref()
+  return mine.header
 }
 
 async function parse(file: string, size: number): Promise<GgufHeader> {

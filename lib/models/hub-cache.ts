@@ -8,20 +8,8 @@ import { randomBytes } from 'node:crypto'
 import { access, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { getHFHubCachePath, getRepoFolderName } from '@huggingface/hub'
-import { isFields, readJsonFileIfPresent } from './fields.js'
 import { fileInside } from './paths.js'
-
-/** What may be needed of a repository; not other frameworks' weights, images or training states. */
-const wantedFiles = [
-  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$/,
-  /^(merges\.txt|tokenizer\.model|chat_template\.jinja)$/,
-  /^model(-\d{5}-of-\d{5})?\.safetensors$/,
-  /^model\.safetensors\.index\.json$/,
-]
-
-export function isWanted(path: string): boolean {
-  return wantedFiles.some(pattern => pattern.test(path))
-}
+import { readShardIndex } from './shard-index.js'
 
 /** One repository's part of the cache. */
 export class RepositoryCache {
@@ -79,13 +67,10 @@ export class RepositoryCache {
     const folder = this.snapshot(commit)
     if (!(await exists(join(folder, 'config.json')))) return false
     if (await exists(join(folder, 'model.safetensors'))) return true
-    const index = await readJsonFileIfPresent(join(folder, 'model.safetensors.index.json')).catch(
-      () => undefined,
-    )
-    if (!isFields(index?.weight_map)) return false
-    const shards = [...new Set(Object.values(index.weight_map))]
-    const present = await Promise.all(shards.map(shard => exists(join(folder, String(shard)))))
-    return present.every(Boolean)
+    const index = await readShardIndex(folder).catch(() => undefined)
+    const shards = [...new Set(index?.values())]
+    const present = await Promise.all(shards.map(shard => exists(join(folder, shard))))
+    return shards.length > 0 && present.every(Boolean)
   }
 }
 

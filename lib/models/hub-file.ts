@@ -1,8 +1,8 @@
 /** One file of the hub into the cache: streamed, resumed where it broke off, checked, and only then given its name. */
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ReadableStream } from 'node:stream/web'
@@ -36,10 +36,9 @@ export async function downloadBlob(
 ): Promise<void> {
   if (await exists(blob)) return
   await mkdir(dirname(blob), { recursive: true })
-  // What an earlier try left is taken over by renaming it: two processes never write to one file.
-  const leftover = `${blob}.rlt-incomplete`
-  const temporary = `${blob}.${randomBytes(4).toString('hex')}.rlt-incomplete`
-  await rename(leftover, temporary).catch(() => {})
+  const leftover = `${blob}${incomplete}`
+  const temporary = `${blob}.${randomBytes(4).toString('hex')}${incomplete}`
+  await takeOver(blob, leftover, temporary)
   try {
     await append(entry, temporary, parameters, { signal, onProgress })
   } catch (error) {
@@ -52,6 +51,26 @@ export async function downloadBlob(
     throw new ModelError(`${entry.path} arrived damaged (${problem}). Try again.`)
   }
   await rename(temporary, blob)
+}
+
+const incomplete = '.rlt-incomplete'
+
+/** A download that has not grown for so long belongs to a process that was killed. */
+const abandonedAfterMs = 10 * 60 * 1000
+
+/** What an earlier try left is claimed by renaming it: two processes never write to one file. */
+async function takeOver(blob: string, leftover: string, temporary: string): Promise<void> {
+  const folder = dirname(blob)
+  const names = (await readdir(folder)).filter(
+    name => name.startsWith(basename(blob)) && name.endsWith(incomplete),
+  )
+  for (const name of names) {
+    const file = join(folder, name)
+    const age = Date.now() - ((await stat(file).catch(() => undefined))?.mtimeMs ?? Date.now())
+    if (file !== leftover && age < abandonedAfterMs) continue
+    // Failing means that another process was quicker. Of several, the last one found stays.
+    await rename(file, temporary).catch(() => {})
+  }
 }
 
 async function append(

@@ -2,9 +2,10 @@
 import { join } from 'node:path'
 import { HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub'
 import { AbortedError, ModelError } from '../errors.js'
-import { isWanted, RepositoryCache } from './hub-cache.js'
+import { RepositoryCache } from './hub-cache.js'
 import { hubConnection, isNetworkFailure, isOffline } from './hub-connection.js'
 import { downloadBlob, hashOf } from './hub-file.js'
+import { readShardIndex, shardIndexName } from './shard-index.js'
 import type { ModelFiles, ResolveOptions } from './source.js'
 
 export interface HubModel {
@@ -41,46 +42,72 @@ async function fetchMissing(
   cache: RepositoryCache,
   options: ResolveOptions,
 ): Promise<ModelFiles> {
-  const parameters = await hubConnection(options)
-  const { sha: commit } = await modelInfo({ ...parameters, name: id, revision, additionalFields: ['sha'] })
+  const connection = await hubConnection(options)
+  const { sha: commit } = await modelInfo({ ...connection, name: id, revision, additionalFields: ['sha'] })
   const repo = { type: 'model', name: id } as const
   const entries: ListFileEntry[] = []
-  for await (const entry of listFiles({
-    ...parameters,
-    repo,
-    revision: commit,
-    recursive: path?.includes('/'),
-  }))
+  for await (const entry of listFiles({ ...connection, repo, revision: commit, recursive: true }))
     if (entry.type === 'file') entries.push(entry)
-
-  for (const entry of choose(entries, { id, path, revision })) {
-    if (await cache.has(commit, entry.path)) continue
-    const hash = hashOf(entry)
-    await downloadBlob(entry, cache.blob(hash), { ...parameters, repo, revision: commit }, options)
-    await cache.link(commit, entry.path, hash)
+  const files: RepositoryFiles = {
+    model: { id, path, revision },
+    folder: cache.snapshot(commit),
+    entries,
+    async fetch(entry) {
+      if (await cache.has(commit, entry.path)) return
+      const hash = hashOf(entry)
+      await downloadBlob(entry, cache.blob(hash), { ...connection, repo, revision: commit }, options)
+      await cache.link(commit, entry.path, hash)
+    },
   }
+  if (path) await fetchOne(files, path)
+  else await fetchFolder(files)
   // Last, so that the name never stands for an incomplete snapshot.
   await cache.rememberCommit(revision, commit)
-  return filesOf(cache.snapshot(commit), commit, path)
+  return filesOf(files.folder, commit, path)
 }
 
-function choose(entries: ListFileEntry[], model: HubModel): ListFileEntry[] {
-  const names = entries.map(entry => entry.path)
-  if (model.path) {
-    const entry = entries.find(({ path }) => path === model.path)
-    if (entry) return [entry]
-    throw new ModelError(
-      `${describe(model)}: there is no such file in the repository; it has ${names.join(', ')}`,
-    )
-  }
-  const wanted = entries.filter(({ path }) => isWanted(path))
-  if (wanted.some(({ path }) => path.endsWith('.safetensors'))) return wanted
+/** A commit of a repository: what it has, and a way to have a file of it in the cache. */
+interface RepositoryFiles {
+  model: HubModel
+  /** The snapshot in the cache. */
+  folder: string
+  entries: ListFileEntry[]
+  fetch(entry: ListFileEntry): Promise<void>
+}
+
+/** All of a model folder but weights; not other frameworks' files, images or training states. */
+const sidecars = [
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$/,
+  /^(merges\.txt|tokenizer\.model|chat_template\.jinja|additional_chat_templates\/[\w.-]+\.jinja)$/,
+]
+
+async function fetchFolder(files: RepositoryFiles): Promise<void> {
+  const { entries, fetch, folder, model } = files
+  const has = (name: string) => entries.some(({ path }) => path === name)
+  if (!has('model.safetensors') && !has(shardIndexName)) throw noSafetensors(files)
+  for (const entry of entries) if (sidecars.some(pattern => pattern.test(entry.path))) await fetch(entry)
+  if (has('model.safetensors')) return fetchOne(files, 'model.safetensors')
+  await fetchOne(files, shardIndexName)
+  const index = await readShardIndex(folder)
+  if (!index) throw new ModelError(`${describe(model)}: ${shardIndexName} vanished from ${folder}`)
+  for (const shard of new Set(index.values())) await fetchOne(files, shard)
+}
+
+async function fetchOne({ model, entries, fetch }: RepositoryFiles, name: string): Promise<void> {
+  const entry = entries.find(({ path }) => path === name)
+  if (entry) return fetch(entry)
+  const names = entries.map(({ path }) => path).join(', ')
+  throw new ModelError(`${describe(model)}: there is no ${name} in the repository; it has ${names}`)
+}
+
+function noSafetensors({ model, entries }: RepositoryFiles): ModelError {
+  const names = entries.map(({ path }) => path)
   const ggufs = names.filter(name => name.endsWith('.gguf'))
   if (ggufs.length > 0)
-    throw new ModelError(
+    return new ModelError(
       `${describe(model)} holds GGUF files: name one, e.g. ${model.id}/${ggufs[0]} (of ${ggufs.join(', ')})`,
     )
-  throw new ModelError(
+  return new ModelError(
     `${describe(model)} has no safetensors: expected model.safetensors, found ${names.join(', ')}. ` +
       'A pickle (pytorch_model.bin) can run code when it is read, and is not taken: ' +
       'convert it where transformers is installed, with from_pretrained(…).save_pretrained(FOLDER)',

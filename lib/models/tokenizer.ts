@@ -25,13 +25,12 @@ export class Tokenizer {
   readonly padToken?: number
   /** Text to id of the tokens that `skipSpecialTokens` leaves out. */
   readonly specialTokens: Map<string, number>
-  /** SHA-256 of vocabulary and merges: two models with equal fingerprints share a tokenizer. */
-  readonly fingerprint: string
   /** Whether there is a chat template. */
   readonly hasChatTemplate: boolean
 
   private readonly texts: (string | undefined)[]
   private readonly decodeTexts: (tokens: string[]) => string
+  private knownFingerprint: string | undefined
   private readonly templates = new Map<string, ChatTemplate>()
 
   private constructor(
@@ -50,7 +49,6 @@ export class Tokenizer {
     this.beginningOfSequenceToken = role('bos_token')
     this.endOfSequenceToken = role('eos_token')
     this.padToken = role('pad_token')
-    this.fingerprint = fingerprint(ids, json)
     this.hasChatTemplate = description.chatTemplates.size > 0
     this.decodeTexts = createDecoder(json)
   }
@@ -60,6 +58,12 @@ export class Tokenizer {
     const description = await describeTokenizer(files)
     const json = JSON.stringify({ ...description.json, truncation: null, padding: null })
     return new Tokenizer(description, await Encoder.load(json))
+  }
+
+  /** SHA-256 of vocabulary and merges: two models with equal fingerprints share a tokenizer. */
+  get fingerprint(): string {
+    this.knownFingerprint ??= fingerprint(this.description.json)
+    return this.knownFingerprint
   }
 
   /**
@@ -128,11 +132,11 @@ function idsOf({ model, added_tokens: added }: TokenizerJson): Map<string, numbe
   return ids
 }
 
-function fingerprint(ids: Map<string, number>, { model }: TokenizerJson): string {
+function fingerprint(json: TokenizerJson): string {
   const hash = createHash('sha256')
-  for (const [text, id] of [...ids].sort((a, b) => a[1] - b[1])) hash.update(`${id} ${text}\n`)
+  for (const [text, id] of [...idsOf(json)].sort((a, b) => a[1] - b[1])) hash.update(`${id} ${text}\n`)
   // Older files write a merge as one text, newer ones as two.
-  for (const merge of model.merges ?? [])
+  for (const merge of json.model.merges ?? [])
     hash.update(`${typeof merge === 'string' ? merge : merge.join(' ')}\n`)
   return hash.digest('hex')
 }

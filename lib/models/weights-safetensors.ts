@@ -2,8 +2,8 @@
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ModelError } from '../errors.js'
-import { type Fields, isFields, readJsonFileIfPresent, show } from './fields.js'
-import { fileInside } from './paths.js'
+import { type Fields, isFields, show } from './fields.js'
+import { readShardIndex, shardIndexName } from './shard-index.js'
 import type { WeightEntry, WeightType } from './weight-table.js'
 
 const bytesPerValue: Partial<Record<string, number>> = { F32: 4, F16: 2, BF16: 2 }
@@ -12,29 +12,24 @@ const bytesPerValue: Partial<Record<string, number>> = { F32: 4, F16: 2, BF16: 2
 const longestHeader = 100_000_000
 
 export async function safetensorsWeights(folder: string): Promise<WeightEntry[]> {
-  const indexFile = join(folder, 'model.safetensors.index.json')
-  const index = await readJsonFileIfPresent(indexFile)
-  const single = join(folder, 'model.safetensors')
   // As transformers does: the single file wins where both are there.
   if ((await readdirOrEmpty(folder)).includes('model.safetensors'))
-    return (await readSafetensorsFile(single)).entries
-  if (index) return readShards(folder, index, indexFile)
+    return (await readSafetensorsFile(join(folder, 'model.safetensors'))).entries
+  const index = await readShardIndex(folder)
+  if (index) return readShards(folder, index)
   throw new ModelError(await nothingFound(folder))
 }
 
-async function readShards(folder: string, index: Fields, indexFile: string): Promise<WeightEntry[]> {
-  const map = index.weight_map
-  if (!isFields(map)) throw new ModelError(`${indexFile}: weight_map: expected an object, got ${show(map)}`)
+async function readShards(folder: string, index: Map<string, string>): Promise<WeightEntry[]> {
   const shards = new Map<string, Map<string, WeightEntry>>()
-  for (const shard of new Set(Object.values(map))) {
-    if (typeof shard !== 'string')
-      throw new ModelError(`${indexFile}: weight_map: expected names of files, got ${show(shard)}`)
-    const { entries } = await readSafetensorsFile(fileInside(folder, shard, indexFile))
+  for (const shard of new Set(index.values())) {
+    const { entries } = await readSafetensorsFile(join(folder, shard))
     shards.set(shard, new Map(entries.map(entry => [entry.name, entry])))
   }
-  return Object.entries(map).map(([name, shard]) => {
-    const entry = shards.get(shard as string)!.get(name)
-    if (!entry) throw new ModelError(`${indexFile} has ${name} in ${shard}, but it is not there`)
+  return [...index].map(([name, shard]) => {
+    const entry = shards.get(shard)!.get(name)
+    if (!entry)
+      throw new ModelError(`${join(folder, shardIndexName)} has ${name} in ${shard}, but it is not there`)
     return entry
   })
 }
@@ -142,7 +137,7 @@ async function nothingFound(folder: string): Promise<string> {
       `  python -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('${folder}').save_pretrained('${folder}')"`
     )
   const found = names.length > 0 ? names.slice(0, 8).join(', ') : 'nothing'
-  return `${folder} has no weights: expected model.safetensors or model.safetensors.index.json, found ${found}`
+  return `${folder} has no weights: expected model.safetensors or ${shardIndexName}, found ${found}`
 }
 
 async function readdirOrEmpty(folder: string): Promise<string[]> {

@@ -1,4 +1,5 @@
-import { access, readdir, readFile, readlink } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { access, mkdir, readdir, readFile, readlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { AbortedError, ModelError } from '../../lib/errors.js'
@@ -201,7 +202,7 @@ hubTest(
     t.deepEqual(await readdir(join(repository, 'snapshots', commit)), ['tiny-Q8_0.gguf'])
     t.deepEqual(await resolveModel('org/tiny/tiny-Q8_0.gguf', { cacheFolder: cache, offline: true }), files)
     await t.throwsAsync(resolveModel('org/tiny/none.gguf', { cacheFolder: cache }), {
-      message: /no such file in the repository; it has tiny/,
+      message: /there is no none\.gguf in the repository; it has tiny/,
     })
   },
   {
@@ -231,3 +232,56 @@ hubTest(
   },
   { ...complete(), '../../../model.safetensors': { content: Buffer.from('evil'), large: true } },
 )
+
+hubTest(
+  'shards are fetched by what the index names',
+  async (t, { hub, cache, repository }) => {
+    const { kind } = await resolveModel('org/tiny', { cacheFolder: cache })
+    t.is(kind, 'folder')
+    const folder = join(repository, 'snapshots', commit)
+    t.deepEqual((await readdir(folder)).toSorted(), [
+      'additional_chat_templates',
+      'config.json',
+      'model.safetensors.index.json',
+      'part-a.safetensors',
+      'part-b.safetensors',
+    ])
+    t.is(await readFile(join(folder, 'additional_chat_templates', 'rag.jinja'), 'utf8'), 'rag')
+    await t.notThrowsAsync(resolveModel('org/tiny', { cacheFolder: cache, offline: true }))
+
+    hub.files.delete('part-b.safetensors')
+    const fresh = await temporaryFolder(t)
+    await t.throwsAsync(resolveModel('org/tiny', { cacheFolder: fresh }), {
+      instanceOf: ModelError,
+      message: /there is no part-b\.safetensors in the repository/,
+    })
+    await t.throwsAsync(resolveModel('org/tiny', { cacheFolder: fresh, offline: true }), {
+      message: /is not complete/,
+    })
+  },
+  {
+    'config.json': complete()['config.json']!,
+    'additional_chat_templates/rag.jinja': { content: Buffer.from('rag') },
+    'model.safetensors.index.json': {
+      content: Buffer.from('{"weight_map": {"x": "part-a.safetensors", "y": "part-b.safetensors"}}'),
+    },
+    'part-a.safetensors': { content: Buffer.from('a'), large: true },
+    'part-b.safetensors': { content: Buffer.from('b'), large: true },
+    'consolidated.safetensors': { content: Buffer.from('the same once more'), large: true },
+  },
+)
+
+hubTest('what a killed process left is gone on with', async (t, { hub, cache, repository }) => {
+  const hash = createHash('sha256').update(weights).digest('hex')
+  const blobs = join(repository, 'blobs')
+  await mkdir(blobs, { recursive: true })
+  const left = join(blobs, `${hash}.0a1b2c3d.rlt-incomplete`)
+  const running = join(blobs, `${hash}.ffffffff.rlt-incomplete`)
+  await writeFile(left, weights.subarray(0, 2_000_000))
+  await writeFile(running, weights.subarray(0, 10))
+  const anHourAgo = new Date(Date.now() - 60 * 60 * 1000)
+  await utimes(left, anHourAgo, anHourAgo)
+  await resolveModel('org/tiny', { cacheFolder: cache })
+  t.true(hub.requests.some(request => request.endsWith('model.safetensors bytes=2000000-2999999')))
+  t.deepEqual(await incomplete(repository), [`${hash}.ffffffff.rlt-incomplete`])
+})
