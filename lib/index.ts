@@ -1,2 +1,22 @@
+export {
+  formatConfig,
+  loadConfig,
+  type LoadedConfig,
+  parseConfig,
+  presetNames,
+  type TrainConfig,
+  type TrainConfigInput,
+} from './config/index.js'
 export * from './engine/index.js'
 export * from './errors.js'
+export { type ChatMessage, type ModelFiles, resolveModel, type Tokenizer } from './models/index.js'
+export {
+  groupAdvantages,
+  klPerToken,
+  type TeacherReward,
+  type TeacherRewardInput,
+  type TeacherRewardOptions,
+  teacherReward,
+  teacherRewardDefaults,
+} from './rewards/index.js'
+export { train, type TrainOptions, type TrainResult } from './stages/train.js'
