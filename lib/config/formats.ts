@@ -57,7 +57,8 @@ const think: FormatTexts = {
 const plain: FormatTexts = {
   teacherSystem: '',
   teacherUser:
-    'Question: {question}\n\nSolution: {solution}\n\nExplain step by step how to get from the question to this solution.',
+    'Question: {question}\n\nSolution: {solution}\n\n' +
+    'In two or three short sentences, explain how to get from the question to this solution.',
   teacherAssistant: '',
   endOfExplanation: 'endOfTurn',
   studentSystem: '',

@@ -40,6 +40,7 @@ export function curve(options: CurveOptions): string | undefined {
   if (points.length === 0) return undefined
   const names = [...new Set(points.map(point => point.name))]
   const stroke = (point: Point) => point.name
+  const z = 'name' // said outright, or Plot takes a series of one point for a mistake and warns
   const { document } = parseHTML('<!doctype html><html><body></body></html>')
   const noisy = Math.max(...series.map(({ rows }) => rows.length)) >= 20
   const figure = Plot.plot({
@@ -59,7 +60,7 @@ export function curve(options: CurveOptions): string | undefined {
         strokeOpacity: noisy ? 0.35 : 1,
         strokeWidth: noisy ? 1 : 2,
       }),
-      noisy ? Plot.lineY(points, { x: 'step', y: 'mean', stroke, strokeWidth: 2 }) : null,
+      noisy ? Plot.lineY(points, { x: 'step', y: 'mean', z, stroke, strokeWidth: 2 }) : null,
       Plot.ruleX(
         points.filter(({ error }) => error > 0),
         {
