@@ -34,7 +34,7 @@ export async function writeSafetensorsFile(
     await callAddon(() => writer.writeTensors(temporary, header, total, tensors.map((tensor) => tensor.name)))
     await rename(temporary, file)
   } catch (error) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to report
     throw error
   }
 }
