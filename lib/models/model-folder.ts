@@ -6,6 +6,7 @@ import { type ModelConfiguration, readConfiguration } from './configuration.js'
 import { readGgufRotary } from './configuration-gguf.js'
 import { type Fields, readJsonFile } from './fields.js'
 import { type GgufHeader, readGgufHeader } from './gguf-file.js'
+import { fileInside } from './paths.js'
 import { rotaryFields } from './rotary.js'
 import type { ModelFiles } from './source.js'
 import { furtherTemplates, type TokenizerDescription } from './tokenizer-files.js'
@@ -67,8 +68,8 @@ async function writeFromGguf(from: ModelFiles & { kind: 'gguf' }, toFolder: stri
   await write('tokenizer_config.json', tokenizerConfig(tokenizer, configuration))
   await write('special_tokens_map.json', tokenizer.specialTokens)
   for (const [name, source] of tokenizer.chatTemplates) {
-    const file = name === 'default' ? 'chat_template.jinja' : join(furtherTemplates, `${name}.jinja`)
-    await writeWhole(join(toFolder, file), source)
+    const further = () => fileInside(join(toFolder, furtherTemplates), `${name}.jinja`, from.file)
+    await writeWhole(name === 'default' ? join(toFolder, 'chat_template.jinja') : further(), source)
   }
 }
 

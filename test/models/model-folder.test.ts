@@ -12,6 +12,22 @@ import {
 import { fixture, temporaryFolder, writeTinyFolder } from './files.js'
 import { writeGguf } from './gguf-bytes.js'
 
+const tinyGguf = {
+  'general.architecture': 'llama',
+  'llama.block_count': 1,
+  'llama.context_length': 131072,
+  'llama.embedding_length': 128,
+  'llama.feed_forward_length': 12,
+  'llama.attention.head_count': 2,
+  'llama.attention.layer_norm_rms_epsilon': 0.00001,
+  'llama.rope.freq_base': 500000,
+  'tokenizer.ggml.model': 'gpt2',
+  'tokenizer.ggml.pre': 'llama-bpe',
+  'tokenizer.ggml.tokens': ['a', 'b', 'ab'],
+  'tokenizer.ggml.merges': ['a b'],
+}
+const embedding = { name: 'token_embd.weight', dimensions: [128, 3], type: 0, data: new Uint8Array(1536) }
+
 const json = async (...path: string[]) => JSON.parse(await readFile(join(...path), 'utf8'))
 
 test('what is written for SmolLM2’s GGUF says the same as the GGUF', async t => {
@@ -57,23 +73,7 @@ for (const [title, scaling, tensors] of [
   test(`${title} scaling of the rotary embedding survives the way from GGUF to a folder`, async t => {
     const source = await temporaryFolder(t)
     const file = join(source, 'x.gguf')
-    const metadata = {
-      'general.architecture': 'llama',
-      'llama.block_count': 1,
-      'llama.context_length': 131072,
-      'llama.embedding_length': 128,
-      'llama.feed_forward_length': 12,
-      'llama.attention.head_count': 2,
-      'llama.attention.layer_norm_rms_epsilon': 0.00001,
-      'llama.rope.freq_base': 500000,
-      'tokenizer.ggml.model': 'gpt2',
-      'tokenizer.ggml.pre': 'llama-bpe',
-      'tokenizer.ggml.tokens': ['a', 'b', 'ab'],
-      'tokenizer.ggml.merges': ['a b'],
-      ...scaling,
-    }
-    const embedding = { name: 'token_embd.weight', dimensions: [128, 3], type: 0, data: new Uint8Array(1536) }
-    await writeGguf(file, metadata, [embedding, ...tensors])
+    await writeGguf(file, { ...tinyGguf, ...scaling }, [embedding, ...tensors])
     const files: ModelFiles = { kind: 'gguf', file }
     const folder = join(source, 'folder')
     await copyModelSidecars(files, folder, { dtype: 'float32' })
@@ -138,4 +138,26 @@ test('a source without config.json is named', async t => {
     message: /config\.json does not exist/,
   })
   t.deepEqual(await readdir(to), [])
+})
+
+test('chat templates of a GGUF are written each to its file, and none outside the folder', async t => {
+  const source = await temporaryFolder(t)
+  const file = join(source, 'x.gguf')
+  const files: ModelFiles = { kind: 'gguf', file }
+  const folder = join(source, 'folder')
+  const templates = { 'tokenizer.chat_template': 'chat', 'tokenizer.chat_template.tool_use': 'tools' }
+  await writeGguf(file, { ...tinyGguf, ...templates, 'tokenizer.chat_templates': ['tool_use'] }, [embedding])
+  await copyModelSidecars(files, folder, { dtype: 'float32' })
+  t.is(await readFile(join(folder, 'chat_template.jinja'), 'utf8'), 'chat')
+  t.is(await readFile(join(folder, 'additional_chat_templates', 'tool_use.jinja'), 'utf8'), 'tools')
+  const tokenizer = await Tokenizer.load({ kind: 'folder', folder })
+  t.is(tokenizer.renderChat([], { tools: [] }), 'tools')
+
+  const evil = { 'tokenizer.chat_template.../../../x': 'evil', 'tokenizer.chat_templates': ['../../../x'] }
+  const second = join(source, 'evil.gguf')
+  await writeGguf(second, { ...tinyGguf, ...evil }, [embedding])
+  await t.throwsAsync(copyModelSidecars({ kind: 'gguf', file: second }, folder, { dtype: 'float32' }), {
+    instanceOf: ModelError,
+    message: /evil\.gguf names the file "\.\.\/\.\.\/\.\.\/x\.jinja", which lies outside its folder: refused/,
+  })
 })
