@@ -56,6 +56,7 @@ export function curve(options: CurveOptions): string | undefined {
       Plot.lineY(points, {
         x: 'step',
         y: 'value',
+        z,
         stroke,
         strokeOpacity: noisy ? 0.35 : 1,
         strokeWidth: noisy ? 1 : 2,
