@@ -1,7 +1,7 @@
 export {
   formatConfig,
-  loadConfig,
   type LoadedConfig,
+  loadConfig,
   parseConfig,
   presetNames,
   type TrainConfig,
@@ -19,4 +19,4 @@ export {
   teacherReward,
   teacherRewardDefaults,
 } from './rewards/index.js'
-export { train, type TrainOptions, type TrainResult } from './stages/train.js'
+export { type TrainOptions, type TrainResult, train } from './stages/train.js'

@@ -38,7 +38,12 @@ export class AdamW {
 
   /** @throws EngineError ERR_ARGUMENT when the model was not loaded as trainable */
   constructor(model: Model, { betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: AdamWOptions = {}) {
-    this.native = new (addon().NativeAdamW)(model.native, { beta1: betas[0], beta2: betas[1], epsilon, weightDecay })
+    this.native = new (addon().NativeAdamW)(model.native, {
+      beta1: betas[0],
+      beta2: betas[1],
+      epsilon,
+      weightDecay,
+    })
     this.ready = callAddon(() => this.native.initialise())
     this.ready.catch(() => {}) // reported by the first call that needs it
   }
@@ -69,11 +74,13 @@ export class AdamW {
   async load(file: string): Promise<void> {
     await this.ready
     const { entries, metadata } = await readSafetensorsFile(file)
-    const given = new Set(entries.map((entry) => entry.name))
-    const missing = this.native.tensors().find((tensor) => !given.has(tensor.name))
+    const given = new Set(entries.map(entry => entry.name))
+    const missing = this.native.tensors().find(tensor => !given.has(tensor.name))
     const steps = Number(metadata['steps'])
     if (missing || !Number.isInteger(steps)) {
-      throw new ModelError(`${file} is not the state of this optimizer: it lacks ${missing?.name ?? 'the number of steps'}.`)
+      throw new ModelError(
+        `${file} is not the state of this optimizer: it lacks ${missing?.name ?? 'the number of steps'}.`,
+      )
     }
     await callAddon(() => this.native.readTensors(entries, steps))
     this.steps = steps

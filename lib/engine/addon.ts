@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import type { ModelConfiguration, WeightEntry } from '../models/index.js'
 import { AbortedError, EngineError } from '../errors.js'
+import type { ModelConfiguration, WeightEntry } from '../models/index.js'
 import { packageRoot } from '../packageRoot.js'
 
 /** A tensor as safetensors describes it. */
@@ -36,10 +36,20 @@ export interface NativeLossStatistics {
   logProbs: Float32Array
 }
 
-export type OnTokens = (sequences: Int32Array, tokens: Int32Array, logProbs: Float32Array, finish: Int32Array) => void
+export type OnTokens = (
+  sequences: Int32Array,
+  tokens: Int32Array,
+  logProbs: Float32Array,
+  finish: Int32Array,
+) => void
 
 export interface NativeModel {
-  logProbabilities(tokens: Int32Array, layout: Int32Array, temperature: number, cancel: Int32Array): Promise<Float32Array>
+  logProbabilities(
+    tokens: Int32Array,
+    layout: Int32Array,
+    temperature: number,
+    cancel: Int32Array,
+  ): Promise<Float32Array>
   sample(
     tokens: Int32Array,
     layout: Int32Array,
@@ -125,15 +135,22 @@ export function addon(): Addon {
   if (loaded) return loaded
   const file = join(packageRoot(), 'build', 'Release', 'rlt.node')
   if (!existsSync(file)) {
-    throw new EngineError('ERR_NOT_BUILT', `The engine is not built: there is no ${file}. Build it with: npx rlt-install`)
+    throw new EngineError(
+      'ERR_NOT_BUILT',
+      `The engine is not built: there is no ${file}. Build it with: npx rlt-install`,
+    )
   }
   try {
     loaded = createRequire(import.meta.url)(file) as Addon
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    throw new EngineError('ERR_NOT_BUILT', `The engine ${file} does not load: ${reason}\nBuild it again with: npx rlt-install`, {
-      cause: error,
-    })
+    throw new EngineError(
+      'ERR_NOT_BUILT',
+      `The engine ${file} does not load: ${reason}\nBuild it again with: npx rlt-install`,
+      {
+        cause: error,
+      },
+    )
   }
   loaded.setThreads(availableParallelism())
   return loaded
@@ -160,7 +177,8 @@ export async function cancellable<T>(
   signal: AbortSignal | undefined,
   call: (cancel: Int32Array) => Promise<T>,
 ): Promise<T> {
-  if (signal?.aborted) throw new AbortedError('The call was aborted before it began.', { cause: signal.reason })
+  if (signal?.aborted)
+    throw new AbortedError('The call was aborted before it began.', { cause: signal.reason })
   const cancel = new Int32Array(1)
   const onAbort = () => {
     Atomics.store(cancel, 0, 1)

@@ -2,7 +2,13 @@ export { AdamW, type AdamWOptions, type StepOptions, type StepResult } from './a
 export type { SystemInformation } from './addon.js'
 export type { GrpoLoss, Loss, LossStatistics, SftLoss } from './loss.js'
 export { type BackwardOptions, type LoadOptions, type LogProbsOptions, Model } from './model.js'
-export type { FinishedSample, SampledToken, SampleOptions, SampleRequest, SamplingFinish } from './sampling.js'
+export type {
+  FinishedSample,
+  SampledToken,
+  SampleOptions,
+  SampleRequest,
+  SamplingFinish,
+} from './sampling.js'
 export type { SaveOptions } from './save.js'
 export { defaultDtype, peakMemoryBytes, systemInformation } from './system.js'
 export type { CallOptions, Dtype, PerToken, SampledGroup, TokenGroup, Tokens } from './types.js'

@@ -50,17 +50,16 @@ export interface LossStatistics {
 export function checkLoss(groups: readonly TokenGroup[], loss: Loss): void {
   const check = (name: string, values: PerToken | undefined) => {
     if (!values) return
-    groups.forEach((group, g) =>
-      group.suffixes.forEach((suffix, s) => {
+    for (const [g, group] of groups.entries()) {
+      for (const [s, suffix] of group.suffixes.entries()) {
         const length = values[g]?.[s]?.length
-        if (length !== suffix.length) {
-          throw new EngineError(
-            'ERR_SHAPE',
-            `loss.${name}[${g}][${s}] has ${length ?? 'no'} values; that suffix has ${suffix.length} tokens, and each needs one.`,
-          )
-        }
-      }),
-    )
+        if (length === suffix.length) continue
+        throw new EngineError(
+          'ERR_SHAPE',
+          `loss.${name}[${g}][${s}] has ${length ?? 'no'} values; that suffix has ${suffix.length} tokens, and each needs one.`,
+        )
+      }
+    }
   }
   check('weights', loss.weights)
   if (loss.kind === 'sft') return
@@ -95,16 +94,20 @@ export function lossOfPack(pack: Pack, loss: Loss): NativeLoss {
 }
 
 /** Adds up what the packs of one call reported. */
-export function combineStatistics(parts: readonly NativeLossStatistics[], logProbs: Float32Array[][]): LossStatistics {
-  const sum = (pick: (part: NativeLossStatistics) => number) => parts.reduce((total, part) => total + pick(part), 0)
-  const tokens = sum((part) => part.tokens)
+export function combineStatistics(
+  parts: readonly NativeLossStatistics[],
+  logProbs: Float32Array[][],
+): LossStatistics {
+  const sum = (pick: (part: NativeLossStatistics) => number) =>
+    parts.reduce((total, part) => total + pick(part), 0)
+  const tokens = sum(part => part.tokens)
   const mean = (total: number) => (tokens === 0 ? 0 : total / tokens)
   return {
-    loss: sum((part) => part.loss),
+    loss: sum(part => part.loss),
     tokens,
-    klReference: mean(sum((part) => part.klReferenceSum)),
-    ratioMean: mean(sum((part) => part.ratioSum)),
-    clipFraction: mean(sum((part) => part.clipped)),
+    klReference: mean(sum(part => part.klReferenceSum)),
+    ratioMean: mean(sum(part => part.ratioSum)),
+    clipFraction: mean(sum(part => part.clipped)),
     logProbs,
   }
 }

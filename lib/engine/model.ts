@@ -66,19 +66,22 @@ export class Model {
     const weights = await readWeightTable(files)
     const tokenizer = await Tokenizer.load(files).catch((error: unknown) => error as Error)
     const device = chooseDevice(options.device ?? 'auto')
-    const dtype = options.dtype === undefined || options.dtype === 'auto' ? defaultDtype(device) : options.dtype
+    const dtype =
+      options.dtype === undefined || options.dtype === 'auto' ? defaultDtype(device) : options.dtype
     const trainable = options.trainable ?? false
     if (options.threads) addon().setThreads(options.threads)
 
-    const native = await cancellable(signal, (cancel) =>
+    const native = await cancellable(signal, cancel =>
       addon().loadModel(configuration, weights, { dtype, device, trainable }, cancel),
     )
-    const given = new Set(weights.map((entry) => entry.name))
-    const missing = native.tensors().filter((tensor) => !given.has(tensor.name))
+    const given = new Set(weights.map(entry => entry.name))
+    const missing = native.tensors().filter(tensor => !given.has(tensor.name))
     if (missing.length > 0) {
       native.dispose()
-      const names = missing.slice(0, 5).map((tensor) => tensor.name)
-      throw new ModelError(`${describe(files)} lacks ${missing.length} tensors, among them ${names.join(', ')}.`)
+      const names = missing.slice(0, 5).map(tensor => tensor.name)
+      throw new ModelError(
+        `${describe(files)} lacks ${missing.length} tensors, among them ${names.join(', ')}.`,
+      )
     }
     onProgress?.(1)
     return new Model(native, configuration, files, tokenizer, dtype, device, trainable)
@@ -102,28 +105,49 @@ export class Model {
   async logProbs(groups: readonly TokenGroup[], options: LogProbsOptions = {}): Promise<Float32Array[][]> {
     const result = emptyResult(groups)
     await this.eachPack(groups, options, async (pack, cancel) => {
-      scatter(pack, await this.native.logProbabilities(pack.tokens, pack.layout, options.temperature ?? 1, cancel), result)
+      scatter(
+        pack,
+        await this.native.logProbabilities(pack.tokens, pack.layout, options.temperature ?? 1, cancel),
+        result,
+      )
     })
     return result
   }
 
   /** Draws samples; those of one request share its prefix's computation and cache. */
   async sample(requests: readonly SampleRequest[], options: SampleOptions): Promise<SampledGroup[]> {
-    return sampleWith(this.native, () => this.tokenizer, this.configuration.endOfSequenceTokens, requests, options)
+    return sampleWith(
+      this.native,
+      () => this.tokenizer,
+      this.configuration.endOfSequenceTokens,
+      requests,
+      options,
+    )
   }
 
   /**
    * Adds the gradients of a loss to the model's, pack by pack. When it is aborted or fails, all gradients are zeroed.
    * @throws EngineError ERR_ARGUMENT when the model was not loaded as trainable
    */
-  async backward(groups: readonly TokenGroup[], loss: Loss, options: BackwardOptions = {}): Promise<LossStatistics> {
+  async backward(
+    groups: readonly TokenGroup[],
+    loss: Loss,
+    options: BackwardOptions = {},
+  ): Promise<LossStatistics> {
     checkLoss(groups, loss)
     const logProbs = emptyResult(groups)
     const parts: Awaited<ReturnType<NativeModel['backward']>>[] = []
     try {
       await this.eachPack(groups, { tokenBudget: 2048, ...options }, async (pack, cancel) => {
         const part = await this.native.backward(
-          ...[pack.tokens, pack.layout, lossOfPack(pack, loss), options.temperature ?? 1, options.checkpoint ?? false, cancel] as const,
+          ...([
+            pack.tokens,
+            pack.layout,
+            lossOfPack(pack, loss),
+            options.temperature ?? 1,
+            options.checkpoint ?? false,
+            cancel,
+          ] as const),
         )
         scatter(pack, part.logProbs, logProbs)
         parts.push(part)
@@ -151,7 +175,15 @@ export class Model {
   async clone(options: { trainable?: boolean } = {}): Promise<Model> {
     const trainable = options.trainable ?? false
     const native = await callAddon(() => this.native.clone(trainable))
-    return new Model(native, this.configuration, this.files, this.tokenizerOrFailure, this.dtype, this.device, trainable)
+    return new Model(
+      native,
+      this.configuration,
+      this.files,
+      this.tokenizerOrFailure,
+      this.dtype,
+      this.device,
+      trainable,
+    )
   }
 
   /** One tensor's weights by its Hugging Face name, in fp32. */
@@ -182,7 +214,7 @@ export class Model {
     const packs = packGroups(groups, tokenBudget)
     let done = 0
     for (const pack of packs) {
-      await cancellable(signal, (cancel) => run(pack, cancel))
+      await cancellable(signal, cancel => run(pack, cancel))
       done += 1
       onProgress?.(done / packs.length)
     }
@@ -190,13 +222,16 @@ export class Model {
 }
 
 function emptyResult(groups: readonly TokenGroup[]): Float32Array[][] {
-  return groups.map((group) => group.suffixes.map(() => new Float32Array(0)))
+  return groups.map(group => group.suffixes.map(() => new Float32Array(0)))
 }
 
 function chooseDevice(wanted: 'auto' | 'cpu' | 'cuda'): string {
   const gpus = systemInformation().cudaDevices
   if (wanted === 'cuda' && gpus === 0) {
-    throw new EngineError('ERR_ARGUMENT', 'Device cuda was asked for, but this build of LibTorch finds no GPU. `rlt doctor` says why.')
+    throw new EngineError(
+      'ERR_ARGUMENT',
+      'Device cuda was asked for, but this build of LibTorch finds no GPU. `rlt doctor` says why.',
+    )
   }
   return wanted === 'cpu' || gpus === 0 ? 'cpu' : 'cuda:0'
 }

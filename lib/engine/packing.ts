@@ -29,7 +29,10 @@ export function packGroups(groups: readonly TokenGroup[], tokenBudget: number): 
     if (whole <= tokenBudget && builder.tokenCount + whole > tokenBudget) finish()
     let opened = false
     group.suffixes.forEach((suffix, suffixIndex) => {
-      if (!builder.empty && builder.tokenCount + fed(suffix) + (opened ? 0 : group.prefix.length) > tokenBudget) {
+      if (
+        !builder.empty &&
+        builder.tokenCount + fed(suffix) + (opened ? 0 : group.prefix.length) > tokenBudget
+      ) {
         finish()
         opened = false
       }

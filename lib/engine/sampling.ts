@@ -66,16 +66,24 @@ export async function sampleWith(
   options: SampleOptions,
 ): Promise<SampledGroup[]> {
   const stop = options.stop ?? endOfSequenceTokens
-  const stopTexts = stop.filter((entry) => typeof entry === 'string')
-  if (stopTexts.includes('')) throw new EngineError('ERR_ARGUMENT', 'An empty text among `stop` would end every sample at once.')
-  const collector = new Collector(requests, options, stopTexts, stopTexts.length > 0 ? tokenizer() : undefined)
+  const stopTexts = stop.filter(entry => typeof entry === 'string')
+  if (stopTexts.includes(''))
+    throw new EngineError('ERR_ARGUMENT', 'An empty text among `stop` would end every sample at once.')
+  const collector = new Collector(
+    requests,
+    options,
+    stopTexts,
+    stopTexts.length > 0 ? tokenizer() : undefined,
+  )
   const firstSeed = BigInt(options.seed ?? 0)
 
-  await cancellable(options.signal, (cancel) =>
+  await cancellable(options.signal, cancel =>
     native.sample(
-      concatenate(requests.map((request) => request.prefix)),
-      Int32Array.from(requests.flatMap((request) => [request.prefix.length, request.samples ?? 1])),
-      BigUint64Array.from(requests.map((request, i) => BigInt.asUintN(64, BigInt(request.seed ?? firstSeed + BigInt(i))))),
+      concatenate(requests.map(request => request.prefix)),
+      Int32Array.from(requests.flatMap(request => [request.prefix.length, request.samples ?? 1])),
+      BigUint64Array.from(
+        requests.map((request, i) => BigInt.asUintN(64, BigInt(request.seed ?? firstSeed + BigInt(i)))),
+      ),
       {
         temperature: options.temperature ?? 1,
         topP: options.topP ?? 1,
@@ -83,7 +91,7 @@ export async function sampleWith(
         minP: options.minP ?? 0,
         maxNewTokens: options.maxNewTokens,
         cacheBytes: Math.floor(options.cacheBytes ?? freemem() / 2),
-        stopTokens: Int32Array.from(stop.filter((entry) => typeof entry === 'number')),
+        stopTokens: Int32Array.from(stop.filter(entry => typeof entry === 'number')),
       },
       collector.stopFlags,
       cancel,
@@ -126,7 +134,12 @@ class Collector {
   }
 
   /** The addon calls this from outside any promise: what a listener throws is kept and rejects the call. */
-  readonly onTokens = (sequences: Int32Array, tokens: Int32Array, logProbs: Float32Array, finish: Int32Array): void => {
+  readonly onTokens = (
+    sequences: Int32Array,
+    tokens: Int32Array,
+    logProbs: Float32Array,
+    finish: Int32Array,
+  ): void => {
     try {
       for (let i = 0; i < sequences.length; i++) this.add(sequences[i]!, tokens[i]!, logProbs[i]!, finish[i]!)
     } catch (error) {
@@ -149,7 +162,8 @@ class Collector {
       sequence.finish = 'stop'
       Atomics.store(this.stopFlags, index, 1)
     }
-    if (sequence.finish) this.options.onSample?.({ request, sample, ...toArrays(sequence), finish: sequence.finish })
+    if (sequence.finish)
+      this.options.onSample?.({ request, sample, ...toArrays(sequence), finish: sequence.finish })
   }
 
   throwFailure(): void {
@@ -157,7 +171,7 @@ class Collector {
   }
 
   groups(): SampledGroup[] {
-    const groups: SampledGroup[] = this.requests.map((request) => ({
+    const groups: SampledGroup[] = this.requests.map(request => ({
       prefix: Int32Array.from(request.prefix),
       suffixes: [],
       logProbs: [],
@@ -181,11 +195,11 @@ function toArrays(sequence: Sequence): { tokens: Int32Array; logProbs: Float32Ar
 /** Says of each token whether it completes one of the texts, wherever token boundaries fall. */
 function watchForText(tokenizer: Tokenizer, texts: readonly string[]): (token: number) => boolean {
   const stream = tokenizer.decodeStream()
-  const longest = Math.max(...texts.map((text) => text.length))
+  const longest = Math.max(...texts.map(text => text.length))
   let tail = ''
-  return (token) => {
+  return token => {
     tail += stream.push(token)
-    const found = texts.some((text) => tail.includes(text))
+    const found = texts.some(text => tail.includes(text))
     tail = tail.slice(Math.max(0, tail.length - longest))
     return found
   }

@@ -1,7 +1,7 @@
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { copyModelSidecars, safetensorsHeader } from '../models/index.js'
 import { AbortedError } from '../errors.js'
+import { copyModelSidecars, safetensorsHeader } from '../models/index.js'
 import { callAddon, type TensorDescription } from './addon.js'
 import type { Model } from './model.js'
 
@@ -31,7 +31,14 @@ export async function writeSafetensorsFile(
   const total = tensors.reduce((sum, tensor) => sum + byteLength(tensor), header.length)
   const temporary = `${file}.partial`
   try {
-    await callAddon(() => writer.writeTensors(temporary, header, total, tensors.map((tensor) => tensor.name)))
+    await callAddon(() =>
+      writer.writeTensors(
+        temporary,
+        header,
+        total,
+        tensors.map(tensor => tensor.name),
+      ),
+    )
     await rename(temporary, file)
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to report
@@ -39,28 +46,41 @@ export async function writeSafetensorsFile(
   }
 }
 
-export async function saveModel(model: Model, folder: string, { maxShardBytes = 5e9, signal }: SaveOptions): Promise<void> {
+export async function saveModel(
+  model: Model,
+  folder: string,
+  { maxShardBytes = 5e9, signal }: SaveOptions,
+): Promise<void> {
   await mkdir(folder, { recursive: true })
   const shards = splitIntoShards(model.native.tensors(), maxShardBytes)
   const weightMap: Record<string, string> = {}
   for (const [index, shard] of shards.entries()) {
     if (signal?.aborted) throw new AbortedError(undefined, { cause: signal.reason })
     const part = (n: number) => String(n).padStart(5, '0')
-    const name = shards.length === 1 ? 'model.safetensors' : `model-${part(index + 1)}-of-${part(shards.length)}.safetensors`
+    const name =
+      shards.length === 1
+        ? 'model.safetensors'
+        : `model-${part(index + 1)}-of-${part(shards.length)}.safetensors`
     await writeSafetensorsFile(model.native, join(folder, name), shard, { format: 'pt' })
     for (const tensor of shard) weightMap[tensor.name] = name
   }
   if (shards.length > 1) {
     const total = shards.flat().reduce((sum, tensor) => sum + byteLength(tensor), 0)
     const file = join(folder, 'model.safetensors.index.json')
-    await writeFile(`${file}.partial`, `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, undefined, 2)}\n`)
+    await writeFile(
+      `${file}.partial`,
+      `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, undefined, 2)}\n`,
+    )
     await rename(`${file}.partial`, file)
   }
   await copyModelSidecars(model.files, folder, { dtype: model.dtype })
   await syncFolder(folder)
 }
 
-function splitIntoShards(tensors: readonly TensorDescription[], maxShardBytes: number): TensorDescription[][] {
+function splitIntoShards(
+  tensors: readonly TensorDescription[],
+  maxShardBytes: number,
+): TensorDescription[][] {
   const shards: TensorDescription[][] = [[]]
   let held = 0
   for (const tensor of tensors) {
