@@ -65,6 +65,7 @@ export class Model {
     const configuration = await readConfiguration(files)
     const weights = await readWeightTable(files)
     const tokenizer = await Tokenizer.load(files).catch((error: unknown) => error as Error)
+    if (tokenizer instanceof Tokenizer) checkVocabulary(tokenizer, configuration, files)
     const device = chooseDevice(options.device ?? 'auto')
     const dtype =
       options.dtype === undefined || options.dtype === 'auto' ? defaultDtype(device) : options.dtype
@@ -234,6 +235,19 @@ function chooseDevice(wanted: 'auto' | 'cpu' | 'cuda'): string {
     )
   }
   return wanted === 'cpu' || gpus === 0 ? 'cpu' : 'cuda:0'
+}
+
+/** Vocabularies are often padded to a round size; a token without an embedding cannot be. */
+function checkVocabulary(
+  tokenizer: Tokenizer,
+  { vocabularySize }: ModelConfiguration,
+  files: ModelFiles,
+): void {
+  if (tokenizer.vocabularySize <= vocabularySize) return
+  throw new ModelError(
+    `${describe(files)}: its tokenizer knows ${tokenizer.vocabularySize} tokens, but the model has embeddings for ` +
+      `${vocabularySize} only. They do not belong together.`,
+  )
 }
 
 function describe(files: ModelFiles): string {

@@ -1,4 +1,4 @@
-import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AbortedError } from '../errors.js'
 import { copyModelSidecars, safetensorsHeader } from '../models/index.js'
@@ -73,8 +73,21 @@ export async function saveModel(
     )
     await rename(`${file}.partial`, file)
   }
+  await removeStaleWeights(folder, new Set(Object.values(weightMap)), shards.length > 1)
   await copyModelSidecars(model.files, folder, { dtype: model.dtype })
   await syncFolder(folder)
+}
+
+/** Weights of an earlier save in other files: a reader that found them would take them for these. */
+async function removeStaleWeights(
+  folder: string,
+  written: ReadonlySet<string>,
+  sharded: boolean,
+): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const weights = /^model(-\d{5}-of-\d{5})?\.safetensors$/.test(name) && !written.has(name)
+    if (weights || (name === 'model.safetensors.index.json' && !sharded)) await rm(join(folder, name))
+  }
 }
 
 function splitIntoShards(
