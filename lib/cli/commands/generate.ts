@@ -4,6 +4,7 @@ import { DataError, UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
 import { interrupted } from '../interrupt.js'
 import { batches, checkJsonLines, type Line, readJsonLines } from '../json-lines.js'
+import { loadModel } from '../load-model.js'
 import {
   type Command,
   type GlobalArguments,
@@ -90,9 +91,7 @@ async function handler(args: Arguments): Promise<void> {
   checkArguments(args)
   if (args.input !== undefined) await checkJsonLines(args.input, parsePrompt)
 
-  const { Model } = await import('../../engine/index.js')
-  const { dtype, device, threads } = args
-  const model = await Model.load(args.model, { dtype, device, threads, signal: interrupted })
+  const model = await loadModel(args.model, args)
   try {
     const requests = encode(model, prompts(args), args)
     let done = 0

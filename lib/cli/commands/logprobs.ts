@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
 import { interrupted } from '../interrupt.js'
 import { batches, checkJsonLines, type Line, readJsonLines } from '../json-lines.js'
+import { loadModel } from '../load-model.js'
 import {
   type Command,
   type GlobalArguments,
@@ -59,9 +60,7 @@ async function handler(args: Arguments): Promise<void> {
   if (args.input === '') throw new UsageError('--input: expected a file, or - for standard input')
   await checkJsonLines(args.input, parseRequest)
 
-  const { Model } = await import('../../engine/index.js')
-  const { dtype, device, threads } = args
-  const model = await Model.load(args.model, { dtype, device, threads, signal: interrupted })
+  const model = await loadModel(args.model, args)
   try {
     const lines = encode(model, readJsonLines(args.input, parseRequest))
     for await (const batch of batches(lines, batchSize))

@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs'
 import { UsageError } from '../../errors.js'
-import type { DownloadProgress, ModelFiles } from '../../models/index.js'
+import type { ModelFiles } from '../../models/index.js'
+import { formatSize, showDownloads } from '../downloads.js'
 import { interrupted } from '../interrupt.js'
 import { type Command, type GlobalArguments, modelDescription } from '../options.js'
 import { log, writeJsonLine, writeOut } from '../output.js'
@@ -41,7 +42,7 @@ async function handler({ action, name, json }: Arguments): Promise<void> {
   const files = await resolveModel(name, {
     signal: interrupted,
     offline: action === 'path' ? true : undefined,
-    onProgress: showProgress(),
+    onProgress: showDownloads(),
   })
   if (json) await writeJsonLine({ name, ...describe(files) })
   else await writeOut(`${describe(files).path}\n`)
@@ -53,7 +54,7 @@ async function list(json: boolean): Promise<void> {
   if (models.length === 0 && !json) log('No models are cached. Fetch one with: rlt models pull NAME')
   for (const model of models) {
     if (json) await writeJsonLine(model)
-    else await writeOut(`${model.name}  ${size(model.bytes)}  ${model.path}\n`)
+    else await writeOut(`${model.name}  ${formatSize(model.bytes)}  ${model.path}\n`)
   }
 }
 
@@ -61,22 +62,4 @@ function describe(files: ModelFiles): { kind: string; path: string; revision?: s
   return files.kind === 'gguf'
     ? { kind: files.kind, path: files.file }
     : { kind: files.kind, path: files.folder, revision: files.revision }
-}
-
-/** On a terminal the share of each file as it comes; elsewhere a line for each file that is complete. */
-function showProgress(): (progress: DownloadProgress) => void {
-  let shown = ''
-  return ({ file, bytes, totalBytes }) => {
-    const complete = bytes === totalBytes
-    const share = totalBytes ? Math.floor((100 * bytes) / totalBytes) : 0
-    const text = `${file}  ${complete ? size(bytes) : `${share} % of ${size(totalBytes ?? bytes)}`}`
-    if (text === shown || !(complete || process.stderr.isTTY)) return
-    shown = text
-    process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}${complete ? '\n' : ''}` : `${text}\n`)
-  }
-}
-
-function size(bytes: number): string {
-  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e9).toFixed(1)} GB`
 }
