@@ -1,0 +1,162 @@
+#!/usr/bin/env node
+// rlt beside its peers: the same work on the same weights and threads, each in a process of its own, by turns.
+
+import { readFile, writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { modelFolder, peersPython, repository, run } from './environment.mjs'
+
+const usage = `Usage: npm run bench:peers -- [options]
+
+Compares rlt with TRL (one GRPO step) and with transformers (generation, log-probabilities, backward) on
+SmolLM2-135M in bfloat16. The first run makes a Python environment in the cache (RLT_CACHE or ~/.cache/rlt).
+
+  --only step|work  one of the two comparisons
+  --rounds N        runs of each side, by turns; the table shows medians (default 3)
+  --threads N       threads of each side (default 2)
+  --quick           tiny sizes, to see that everything works: the figures mean nothing
+  --output FILE     every run's figures as JSON
+  --help            this text
+
+Environment: RLT_PEERS_PYTHON, a Python that has the packages of bench/peers/requirements.txt already; PYTHON.`
+
+const log = line => console.error(`bench:peers: ${line}`)
+
+async function main() {
+  const options = readOptions()
+  if (options.help) return console.log(usage)
+  const python = await peersPython(log)
+  const model = await modelFolder(log)
+
+  const comparisons = []
+  for (const { name, rlt, peer, sizes } of await selected(options)) {
+    const common = ['--model', model, '--threads', String(options.threads), ...sizes]
+    const sides = [
+      { results: [], command: process.execPath, script: path.join('dist', 'bench', rlt) },
+      { results: [], command: python, script: path.join('bench', 'peers', peer) },
+    ]
+    for (let round = 1; round <= options.rounds; round++)
+      for (const side of sides) {
+        const result = await measure(side.command, [side.script, ...common], options.threads)
+        log(`${name}, round ${round}: ${result.program} ${result.seconds.toFixed(2)} s`)
+        side.results.push(result)
+      }
+    comparisons.push(compare(name, sides[0].results, sides[1].results))
+  }
+  print(comparisons, options)
+  if (options.output) await save(comparisons, options)
+}
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string' },
+      rounds: { type: 'string', default: '3' },
+      threads: { type: 'string', default: '2' },
+      quick: { type: 'boolean', default: false },
+      output: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.only !== undefined && !['step', 'work'].includes(values.only))
+    throw new Error(`--only takes step or work, not '${values.only}'.`)
+  const positive = name => {
+    const number = Number(values[name])
+    if (Number.isInteger(number) && number > 0) return number
+    throw new Error(`--${name} takes a whole number above 0, not '${values[name]}'.`)
+  }
+  return { ...values, rounds: positive('rounds'), threads: positive('threads') }
+}
+
+/** Which scripts to run, and with what sizes. */
+async function selected({ only, quick }) {
+  const workloads = JSON.parse(await readFile(path.join(repository, 'bench', 'workloads.json'), 'utf8'))
+  const step = {
+    ...{ name: 'GRPO step', rlt: 'step.js', peer: 'trl_step.py' },
+    sizes: quick ? ['--prompts', '1', '--completions', '2', '--tokens', '8'] : [],
+  }
+  const work = Object.keys(workloads.work).map(name => ({
+    ...{ name, rlt: 'work.js', peer: 'transformers_work.py' },
+    sizes: ['--work', name, ...(quick ? ['--shrink', '16'] : [])],
+  }))
+  return [...(only === 'work' ? [] : [step]), ...(only === 'step' ? [] : work)]
+}
+
+/** One run of one side in a process of its own. Its last line is its result. */
+async function measure(command, parameters, threads) {
+  const env = {
+    ...process.env,
+    ...{ OMP_NUM_THREADS: String(threads), TOKENIZERS_PARALLELISM: 'false' },
+    HF_HUB_OFFLINE: '1', // the model is on disk: no run is to wait for the hub
+  }
+  const output = await run(command, parameters, env)
+  return JSON.parse(output.trimEnd().split('\n').at(-1))
+}
+
+/** @throws Error if the two sides did not do the same work, which would make their times incomparable */
+function compare(name, rlt, peer) {
+  for (const key of ['prompt_tokens', 'student_tokens', 'completion_tokens', 'tokens'])
+    if (rlt[0][key] !== peer[0][key])
+      throw new Error(`${name}: ${key} of rlt are ${rlt[0][key]}, of ${peer[0].program} ${peer[0][key]}.`)
+  const [ours, theirs] = [summary(rlt), summary(peer)]
+  return {
+    name,
+    rlt: ours,
+    peer: theirs,
+    speed_ratio: ours.tokens_per_second / theirs.tokens_per_second,
+    memory_ratio: ours.peak_memory_bytes / theirs.peak_memory_bytes,
+    runs: { rlt, peer },
+  }
+}
+
+/** Medians over the rounds. */
+function summary(results) {
+  const middle = key => median(results.map(result => result[key]))
+  return {
+    program: results[0].program,
+    versions: results[0].versions,
+    seconds: middle('seconds'),
+    tokens_per_second: middle('tokens_per_second'),
+    peak_memory_bytes: middle('peak_memory_bytes'),
+  }
+}
+
+function median(values) {
+  const sorted = values.toSorted((a, b) => a - b)
+  const half = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
+}
+
+function print(comparisons, { threads, rounds, quick }) {
+  const speed = ({ seconds, tokens_per_second }) =>
+    `${seconds.toFixed(2)} s, ${tokens_per_second.toFixed(1)} tok/s`
+  const memory = ({ peak_memory_bytes }) => `${(peak_memory_bytes / 1e9).toFixed(2)} GB`
+  const rows = comparisons.map(({ name, rlt, peer, speed_ratio, memory_ratio }) => [
+    name,
+    speed(rlt),
+    `${peer.program}: ${speed(peer)}`,
+    `${speed_ratio.toFixed(2)} x`,
+    memory(rlt),
+    memory(peer),
+    memory_ratio.toFixed(2),
+  ])
+  rows.unshift(['work', 'rlt', 'peer', 'speed', 'peak, rlt', 'peak, peer', 'memory'])
+  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
+  const line = row => `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`
+  const rule = `|${widths.map(width => '-'.repeat(width + 2)).join('|')}|`
+  console.log([line(rows[0]), rule, ...rows.slice(1).map(line)].join('\n'))
+  console.log(`${cpus()[0]?.model ?? 'CPU'}, ${threads} threads, bfloat16, medians of ${rounds}`)
+  if (quick) console.log('Tiny sizes (--quick): these figures mean nothing.')
+}
+
+async function save(comparisons, { threads, rounds, quick, output }) {
+  const report = { cpu: cpus()[0]?.model, node: process.version, threads, rounds, quick, comparisons }
+  await writeFile(path.resolve(output), `${JSON.stringify(report, null, 2)}\n`)
+  log(`written: ${path.relative(repository, path.resolve(output))}`)
+}
+
+main().catch(error => {
+  console.error(`bench:peers: ${error.message}`)
+  process.exitCode = 1
+})
