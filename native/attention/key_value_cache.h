@@ -55,7 +55,10 @@ class KeyValueCache {
   void storeEach(int64_t layer, const std::vector<CacheSegment*>& segments, const std::vector<int64_t>& places, const at::Tensor& keys,
                  const at::Tensor& values);
 
-  /// [blocks, keyValueHeads, kBlockSize, headSize]
+  /// Whether blocks are laid out for kernels/cpu/paired_attention.h.
+  bool paired() const { return paired_; }
+
+  /// [blocks, keyValueHeads, kBlockSize, headSize]; if paired(), each head's block is in that order instead.
   const at::Tensor& keys(int64_t layer) const { return keys_[layer]; }
   const at::Tensor& values(int64_t layer) const { return values_[layer]; }
 
@@ -64,7 +67,10 @@ class KeyValueCache {
   int32_t take();
   void giveBack(const std::vector<int32_t>& blocks) { free_.insert(free_.end(), blocks.rbegin(), blocks.rend()); }
 
+  void storeRow(int64_t layer, int32_t block, int64_t place, const void* keys, const void* values);
+
   const ModelConfiguration configuration_;
+  bool paired_;
   std::vector<at::Tensor> keys_;
   std::vector<at::Tensor> values_;
   std::vector<int32_t> free_;

@@ -3,32 +3,11 @@
 #include "native/parallel.h"
 #include <ATen/ops/empty.h>
 
-#include <cstdlib>
-
 #include "native/kernels/cpu/dispatch.h"
+#include "native/kernels/cpu/scratch.h"
 
 namespace rlt::cpu {
 namespace {
-
-/// Scratch that a thread keeps between products.
-class Scratch {
- public:
-  ~Scratch() { std::free(memory_); }
-
-  void* atLeast(int64_t bytes) {
-    if (bytes > size_) {
-      std::free(memory_);
-      memory_ = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-      size_ = memory_ ? bytes : 0;
-      if (!memory_) throw std::bad_alloc();
-    }
-    return memory_;
-  }
-
- private:
-  void* memory_ = nullptr;
-  int64_t size_ = 0;
-};
 
 thread_local Scratch scratch;
 
