@@ -44,8 +44,12 @@ class Sampler {
     while (true) {
       cancellation_.check();
       admit();
-      if (running_.empty()) break;
-      decodeStep();
+      if (!running_.empty()) {
+        decodeStep();
+      } else if (groups_.empty() && nextRequest_ == requests_.size()) {
+        break;
+      }
+      // Otherwise all that was just started ended with its first token, and the next may start.
     }
   }
 
@@ -102,6 +106,7 @@ class Sampler {
 
   /// Starts waiting samples while the cache has room for all that they may grow to.
   void admit() {
+    releaseIdleGroups();
     int64_t room = unpromised();
     std::vector<Group*> starting;
     int64_t prefillTokens = 0;
@@ -126,6 +131,11 @@ class Sampler {
       room = unpromised();
       for (Group* group : starting) startSamples(*group, room);
     }
+    releaseIdleGroups();
+  }
+
+  /// Gives back the prefixes that no sample needs any more.
+  void releaseIdleGroups() {
     std::erase_if(groups_, [&](const auto& group) { return idle(*group); });
   }
 
