@@ -5,12 +5,13 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { modelFolder, peersPython, repository, run } from './environment.mjs'
+import { llamaCppEnvironment, modelFolder, modelGguf, peersPython, repository, run } from './environment.mjs'
 
 const usage = `Usage: npm run bench:peers -- [options]
 
-Compares rlt with TRL (one GRPO step) and with transformers (generation, log-probabilities, backward) on
-SmolLM2-135M in bfloat16. The first run makes a Python environment in the cache (RLT_CACHE or ~/.cache/rlt).
+Compares rlt with TRL (one GRPO step), with transformers (generation, log-probabilities, backward) and with
+node-llama-cpp (generation) on SmolLM2-135M in bfloat16; llama.cpp has it in float16. The first run makes an
+environment for Python and one for Node in the cache (RLT_CACHE or ~/.cache/rlt).
 
   --only step|work  one of the two comparisons
   --rounds N        runs of each side, by turns; the table shows medians (default 3)
@@ -26,23 +27,18 @@ const log = line => console.error(`bench:peers: ${line}`)
 async function main() {
   const options = readOptions()
   if (options.help) return console.log(usage)
-  const python = await peersPython(log)
-  const model = await modelFolder(log)
+  const places = await prepare(options)
 
   const comparisons = []
-  for (const { name, rlt, peer, sizes } of await selected(options)) {
-    const common = ['--model', model, '--threads', String(options.threads), ...sizes]
-    const sides = [
-      { results: [], command: process.execPath, script: path.join('dist', 'bench', rlt) },
-      { results: [], command: python, script: path.join('bench', 'peers', peer) },
-    ]
+  for (const { name, sides } of await selected(options, places)) {
+    const results = sides.map(() => [])
     for (let round = 1; round <= options.rounds; round++)
-      for (const side of sides) {
-        const result = await measure(side.command, [side.script, ...common], options.threads)
+      for (const [index, [command, ...parameters]] of sides.entries()) {
+        const result = await measure(command, parameters, options.threads)
         log(`${name}, round ${round}: ${result.program} ${result.seconds.toFixed(2)} s`)
-        side.results.push(result)
+        results[index].push(result)
       }
-    comparisons.push(compare(name, sides[0].results, sides[1].results))
+    comparisons.push(compare(name, results))
   }
   print(comparisons, options)
   if (options.output) await save(comparisons, options)
@@ -69,18 +65,40 @@ function readOptions() {
   return { ...values, rounds: positive('rounds'), threads: positive('threads') }
 }
 
-/** Which scripts to run, and with what sizes. */
-async function selected({ only, quick }) {
-  const workloads = JSON.parse(await readFile(path.join(repository, 'bench', 'workloads.json'), 'utf8'))
-  const step = {
-    ...{ name: 'GRPO step', rlt: 'step.js', peer: 'trl_step.py' },
-    sizes: quick ? ['--prompts', '1', '--completions', '2', '--tokens', '8'] : [],
-  }
-  const work = Object.keys(workloads.work).map(name => ({
-    ...{ name, rlt: 'work.js', peer: 'transformers_work.py' },
-    sizes: ['--work', name, ...(quick ? ['--shrink', '16'] : [])],
-  }))
-  return [...(only === 'work' ? [] : [step]), ...(only === 'step' ? [] : work)]
+/** Environments and models: of node-llama-cpp only where there is work for it. */
+async function prepare({ only }) {
+  const python = await peersPython(log)
+  const model = await modelFolder(log)
+  if (only === 'step') return { python, model }
+  return { python, model, llamaCpp: await llamaCppEnvironment(log), gguf: await modelGguf(python, log) }
+}
+
+/** What to compare: for each piece of work the command of each side, rlt's first. */
+async function selected({ only, quick, threads }, { python, model, llamaCpp, gguf }) {
+  const { work } = JSON.parse(await readFile(path.join(repository, 'bench', 'workloads.json'), 'utf8'))
+  const common = ['--threads', String(threads)]
+  const rlt = script => [process.execPath, path.join('dist', 'bench', script), '--model', model, ...common]
+  const pythonPeer = script => [python, path.join('bench', 'peers', script), '--model', model, ...common]
+  const llamaCppPeer = [
+    process.execPath,
+    path.join('bench', 'peers', 'llama_cpp.mjs'),
+    '--model',
+    gguf,
+    ...common,
+  ]
+
+  const tiny = quick ? ['--prompts', '1', '--completions', '2', '--tokens', '8'] : []
+  const step = [rlt('step.js'), pythonPeer('trl_step.py')].map(command => [...command, ...tiny])
+  const pieces = Object.entries(work).map(([name, { kind }]) => {
+    const sides = [rlt('work.js'), pythonPeer('transformers_work.py')]
+    if (kind === 'generate') sides.push([...llamaCppPeer, '--environment', llamaCpp])
+    const sizes = ['--work', name, ...(quick ? ['--shrink', '16'] : [])]
+    return { name, sides: sides.map(command => [...command, ...sizes]) }
+  })
+  return [
+    ...(only === 'work' ? [] : [{ name: 'GRPO step', sides: step }]),
+    ...(only === 'step' ? [] : pieces),
+  ]
 }
 
 /** One run of one side in a process of its own. Its last line is its result. */
@@ -94,19 +112,21 @@ async function measure(command, parameters, threads) {
   return JSON.parse(output.trimEnd().split('\n').at(-1))
 }
 
-/** @throws Error if the two sides did not do the same work, which would make their times incomparable */
-function compare(name, rlt, peer) {
-  for (const key of ['prompt_tokens', 'student_tokens', 'completion_tokens', 'tokens'])
-    if (rlt[0][key] !== peer[0][key])
-      throw new Error(`${name}: ${key} of rlt are ${rlt[0][key]}, of ${peer[0].program} ${peer[0][key]}.`)
-  const [ours, theirs] = [summary(rlt), summary(peer)]
-  return {
-    name,
-    rlt: ours,
-    peer: theirs,
-    speed_ratio: ours.tokens_per_second / theirs.tokens_per_second,
-    memory_ratio: ours.peak_memory_bytes / theirs.peak_memory_bytes,
-    runs: { rlt, peer },
+/** @throws Error if the sides did not do the same work, which would make their times incomparable */
+function compare(name, [rlt, ...peers]) {
+  const ours = summary(rlt)
+  return { name, rlt: ours, peers: peers.map(against), runs: [rlt, ...peers].flat() }
+
+  function against(peer) {
+    for (const key of ['prompt_tokens', 'student_tokens', 'completion_tokens', 'tokens'])
+      if (rlt[0][key] !== peer[0][key])
+        throw new Error(`${name}: ${key} of rlt are ${rlt[0][key]}, of ${peer[0].program} ${peer[0][key]}.`)
+    const theirs = summary(peer)
+    return {
+      ...theirs,
+      speed_ratio: ours.tokens_per_second / theirs.tokens_per_second,
+      memory_ratio: ours.peak_memory_bytes / theirs.peak_memory_bytes,
+    }
   }
 }
 
@@ -132,15 +152,17 @@ function print(comparisons, { threads, rounds, quick }) {
   const speed = ({ seconds, tokens_per_second }) =>
     `${seconds.toFixed(2)} s, ${tokens_per_second.toFixed(1)} tok/s`
   const memory = ({ peak_memory_bytes }) => `${(peak_memory_bytes / 1e9).toFixed(2)} GB`
-  const rows = comparisons.map(({ name, rlt, peer, speed_ratio, memory_ratio }) => [
-    name,
-    speed(rlt),
-    `${peer.program}: ${speed(peer)}`,
-    `${speed_ratio.toFixed(2)} x`,
-    memory(rlt),
-    memory(peer),
-    memory_ratio.toFixed(2),
-  ])
+  const rows = comparisons.flatMap(({ name, rlt, peers }) =>
+    peers.map(peer => [
+      name,
+      speed(rlt),
+      `${peer.program}: ${speed(peer)}`,
+      `${peer.speed_ratio.toFixed(2)} x`,
+      memory(rlt),
+      memory(peer),
+      peer.memory_ratio.toFixed(2),
+    ]),
+  )
   rows.unshift(['work', 'rlt', 'peer', 'speed', 'peak, rlt', 'peak, peer', 'memory'])
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
   const line = row => `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`
