@@ -1,6 +1,6 @@
 import { ModelError } from '../errors.js'
 import { readSafetensorsFile } from '../models/index.js'
-import { addon, callAddon, type NativeAdamW } from './addon.js'
+import { addon, callAddon, callAddonNow, type NativeAdamW } from './addon.js'
 import type { Model } from './model.js'
 import { writeSafetensorsFile } from './save.js'
 
@@ -38,12 +38,9 @@ export class AdamW {
 
   /** @throws EngineError ERR_ARGUMENT when the model was not loaded as trainable */
   constructor(model: Model, { betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: AdamWOptions = {}) {
-    this.native = new (addon().NativeAdamW)(model.native, {
-      beta1: betas[0],
-      beta2: betas[1],
-      epsilon,
-      weightDecay,
-    })
+    const { NativeAdamW } = addon()
+    const options = { beta1: betas[0], beta2: betas[1], epsilon, weightDecay }
+    this.native = callAddonNow(() => new NativeAdamW(model.native, options))
     this.ready = callAddon(() => this.native.initialise())
     this.ready.catch(() => {}) // reported by the first call that needs it
   }
@@ -64,7 +61,8 @@ export class AdamW {
   /** Writes moments, master weights and the step count to one safetensors file. */
   async save(file: string): Promise<void> {
     await this.ready
-    await writeSafetensorsFile(this.native, file, this.native.tensors(), { steps: String(this.steps) })
+    const tensors = callAddonNow(() => this.native.tensors())
+    await writeSafetensorsFile(this.native, file, tensors, { steps: String(this.steps) })
   }
 
   /**
@@ -75,7 +73,7 @@ export class AdamW {
     await this.ready
     const { entries, metadata } = await readSafetensorsFile(file)
     const given = new Set(entries.map(entry => entry.name))
-    const missing = this.native.tensors().find(tensor => !given.has(tensor.name))
+    const missing = callAddonNow(() => this.native.tensors()).find(tensor => !given.has(tensor.name))
     const steps = Number(metadata['steps'])
     if (missing || !Number.isInteger(steps)) {
       throw new ModelError(

@@ -165,6 +165,15 @@ export async function callAddon<T>(call: () => T | Promise<T>): Promise<T> {
   }
 }
 
+/** The same for a call that returns at once. */
+export function callAddonNow<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw toEngineError(error)
+  }
+}
+
 function toEngineError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof EngineError) return error
   const code = (error as { code?: unknown }).code

@@ -7,7 +7,7 @@ import {
   resolveModel,
   Tokenizer,
 } from '../models/index.js'
-import { addon, callAddon, cancellable, type NativeModel } from './addon.js'
+import { addon, callAddon, callAddonNow, cancellable, type NativeModel } from './addon.js'
 import { checkLoss, combineStatistics, type Loss, type LossStatistics, lossOfPack } from './loss.js'
 import { type Pack, packGroups, scatter } from './packing.js'
 import { type SampleOptions, type SampleRequest, sampleWith } from './sampling.js'
@@ -96,7 +96,8 @@ export class Model {
 
   /** Number of weights. */
   get parameterCount(): number {
-    return this.native.tensors().reduce((sum, tensor) => sum + tensor.shape.reduce((a, b) => a * b, 1), 0)
+    const tensors = callAddonNow(() => this.native.tensors())
+    return tensors.reduce((sum, tensor) => sum + tensor.shape.reduce((a, b) => a * b, 1), 0)
   }
 
   /**
@@ -138,9 +139,10 @@ export class Model {
     checkLoss(groups, loss)
     const logProbs = emptyResult(groups)
     const parts: Awaited<ReturnType<NativeModel['backward']>>[] = []
+    let begun = false
     try {
       await this.eachPack(groups, { tokenBudget: 2048, ...options }, async (pack, cancel) => {
-        const part = await this.native.backward(
+        const pass = this.native.backward(
           ...([
             pack.tokens,
             pack.layout,
@@ -150,11 +152,14 @@ export class Model {
             cancel,
           ] as const),
         )
+        begun = true
+        const part = await pass
         scatter(pack, part.logProbs, logProbs)
         parts.push(part)
       })
     } catch (error) {
-      if (parts.length > 0) await this.native.zeroGradients()
+      // A pass that was interrupted leaves the gradients of the layers that it was through with.
+      if (begun) await this.zeroGradients()
       throw error
     }
     return combineStatistics(parts, logProbs)

@@ -2,7 +2,7 @@ import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AbortedError } from '../errors.js'
 import { copyModelSidecars, safetensorsHeader } from '../models/index.js'
-import { callAddon, type TensorDescription } from './addon.js'
+import { callAddon, callAddonNow, type TensorDescription } from './addon.js'
 import type { Model } from './model.js'
 
 export interface SaveOptions {
@@ -52,7 +52,10 @@ export async function saveModel(
   { maxShardBytes = 5e9, signal }: SaveOptions,
 ): Promise<void> {
   await mkdir(folder, { recursive: true })
-  const shards = splitIntoShards(model.native.tensors(), maxShardBytes)
+  const shards = splitIntoShards(
+    callAddonNow(() => model.native.tensors()),
+    maxShardBytes,
+  )
   const weightMap: Record<string, string> = {}
   for (const [index, shard] of shards.entries()) {
     if (signal?.aborted) throw new AbortedError(undefined, { cause: signal.reason })
