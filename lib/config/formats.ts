@@ -58,11 +58,14 @@ const plain: FormatTexts = {
   teacherSystem: '',
   teacherUser:
     'Question: {question}\n\nSolution: {solution}\n\n' +
-    'In two or three short sentences, explain how to get from the question to this solution.',
+    'In one or two short sentences, explain how to get from the question to this solution.',
   teacherAssistant: '',
   endOfExplanation: 'endOfTurn',
   studentSystem: '',
-  studentUser: '{question}',
+  // Asked for the same kind of explanation, so that what is natural to the teacher can be natural to the student.
+  studentUser:
+    'Question: {question}\n\n' +
+    'In one or two short sentences, explain how to get to the solution. Then give the solution.',
   studentAssistant: '{explanation}\n\n{solution}',
 }
 

@@ -100,8 +100,11 @@ test('the reward is the formula on what the models say of the whole text', async
     const solution = `${a} + ${b} = ${a + b}.`
     const asked =
       `Question: ${question}\n\nSolution: ${solution}\n\n` +
-      'Explain step by step how to get from the question to this solution.'
-    const student = `${turn('user', question)}<|im_start|>assistant\n`
+      'In one or two short sentences, explain how to get from the question to this solution.'
+    const studentAsked =
+      `Question: ${question}\n\n` +
+      'In one or two short sentences, explain how to get to the solution. Then give the solution.'
+    const student = `${turn('user', studentAsked)}<|im_start|>assistant\n`
     const { reward, parts } = teacherReward({
       solutionLogProbs: await logProbsAfter(`${student}${explanation}\n\n`, solution),
       explanationLogProbs: await logProbsAfter(student, explanation),
