@@ -3,7 +3,7 @@
     python bench/peers/trl_step.py --model FOLDER [--threads 2] [--prompts 4 --completions 8 --tokens 128]
 
 The trainer is as its users find it: its defaults (8 sequences a device, gradients accumulated to the whole step, all
-completions generated at once, gradient checkpointing), bfloat16 weights, and a reference model that it loads itself.
+completions generated at once) but for gradient checkpointing, bfloat16 weights, and a reference model that it loads itself.
 
 The reward is the reference system's (github.com/SakanaAI/RLT, trainers/teacher_rewards.py), with as many passes: the
 frozen student reads the explanation with the solution (understanding) and again without it (naturalness), and the
@@ -153,6 +153,7 @@ def configuration(model: str, workload: dict, folder: str) -> GRPOConfig:
         lr_scheduler_type="constant",
         model_init_kwargs={"dtype": "bfloat16"},
         use_cpu=True,
+        gradient_checkpointing=False,  # its default, on, is slower here and needs less memory
         dataloader_pin_memory=False,
         save_strategy="no",
         report_to="none",
