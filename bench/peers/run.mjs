@@ -14,7 +14,7 @@ node-llama-cpp (generation) on SmolLM2-135M in bfloat16; llama.cpp has it in flo
 environment for Python and one for Node in the cache (RLT_CACHE or ~/.cache/rlt).
 
   --only step|work  one of the two comparisons
-  --rounds N        runs of each side, by turns; the table shows medians (default 3)
+  --rounds N        runs of each side, by turns; the table shows medians and ranges (default 3)
   --threads N       threads of each side (default 2)
   --quick           tiny sizes, to see that everything works: the figures mean nothing
   --output FILE     every run's figures as JSON
@@ -35,7 +35,7 @@ async function main() {
     for (let round = 1; round <= options.rounds; round++)
       for (const [index, [command, ...parameters]] of sides.entries()) {
         const result = await measure(command, parameters, options.threads)
-        log(`${name}, round ${round}: ${result.program} ${result.seconds.toFixed(2)} s`)
+        log(`${name}, round ${round}: ${result.program} ${result.seconds.toFixed(2)} s${disturbance(result)}`)
         results[index].push(result)
       }
     comparisons.push(compare(name, results))
@@ -108,8 +108,31 @@ async function measure(command, parameters, threads) {
     ...{ OMP_NUM_THREADS: String(threads), TOKENIZERS_PARALLELISM: 'false' },
     HF_HUB_OFFLINE: '1', // the model is on disk: no run is to wait for the hub
   }
+  const before = await machineTime()
   const output = await run(command, parameters, env)
-  return JSON.parse(output.trimEnd().split('\n').at(-1))
+  const after = await machineTime()
+  const result = JSON.parse(output.trimEnd().split('\n').at(-1))
+  const others = (after.busy - before.busy - result.cpu_seconds) / (after.all - before.all)
+  return { ...result, other_cpu_share: Math.max(0, others) }
+}
+
+/** CPU time of the whole machine since it was started, in seconds, that of a hypervisor's other guests included. */
+async function machineTime() {
+  const [cpu] = (await readFile('/proc/stat', 'utf8')).split('\n', 1)
+  const [user, nice, system, idle, wait, ...rest] = cpu
+    .split(/\s+/)
+    .slice(1, 9)
+    .map(ticks => Number(ticks) / 100)
+  const busy = [user, nice, system, ...rest].reduce((a, b) => a + b)
+  return { busy, all: busy + idle + wait }
+}
+
+/** Threads that wait for each other lose far more to another process than the time that it takes. */
+const tolerableShare = 0.03
+
+function disturbance({ other_cpu_share }) {
+  if (other_cpu_share < tolerableShare) return ''
+  return `, but other processes took ${(100 * other_cpu_share).toFixed(0)} % of the CPU`
 }
 
 /** @throws Error if the sides did not do the same work, which would make their times incomparable */
@@ -124,21 +147,24 @@ function compare(name, [rlt, ...peers]) {
     const theirs = summary(peer)
     return {
       ...theirs,
-      speed_ratio: ours.tokens_per_second / theirs.tokens_per_second,
+      speed_ratio: theirs.seconds / ours.seconds, // of the same tokens
       memory_ratio: ours.peak_memory_bytes / theirs.peak_memory_bytes,
     }
   }
 }
 
-/** Medians over the rounds. */
+/** Medians over the rounds, and how far apart those were. */
 function summary(results) {
-  const middle = key => median(results.map(result => result[key]))
+  const values = key => results.map(result => result[key])
+  const seconds = median(values('seconds'))
   return {
     program: results[0].program,
     versions: results[0].versions,
-    seconds: middle('seconds'),
-    tokens_per_second: middle('tokens_per_second'),
-    peak_memory_bytes: middle('peak_memory_bytes'),
+    seconds,
+    seconds_range: [Math.min(...values('seconds')), Math.max(...values('seconds'))],
+    tokens_per_second: (results[0].tokens_per_second * results[0].seconds) / seconds,
+    peak_memory_bytes: median(values('peak_memory_bytes')),
+    other_cpu_share: Math.max(...values('other_cpu_share')),
   }
 }
 
@@ -149,8 +175,8 @@ function median(values) {
 }
 
 function print(comparisons, { threads, rounds, quick }) {
-  const speed = ({ seconds, tokens_per_second }) =>
-    `${seconds.toFixed(2)} s, ${tokens_per_second.toFixed(1)} tok/s`
+  const speed = ({ seconds, seconds_range, tokens_per_second }) =>
+    `${seconds.toFixed(2)} s (${seconds_range.map(end => end.toFixed(2)).join(' to ')}), ${tokens_per_second.toFixed(1)} tok/s`
   const memory = ({ peak_memory_bytes }) => `${(peak_memory_bytes / 1e9).toFixed(2)} GB`
   const rows = comparisons.flatMap(({ name, rlt, peers }) =>
     peers.map(peer => [
@@ -170,6 +196,11 @@ function print(comparisons, { threads, rounds, quick }) {
   console.log([line(rows[0]), rule, ...rows.slice(1).map(line)].join('\n'))
   console.log(`${cpus()[0]?.model ?? 'CPU'}, ${threads} threads, bfloat16, medians of ${rounds}`)
   if (quick) console.log('Tiny sizes (--quick): these figures mean nothing.')
+  const disturbed = comparisons.filter(({ runs }) => runs.some(disturbance)).map(({ name }) => name)
+  if (disturbed.length > 0)
+    console.log(
+      `Other processes took CPU time: do not trust ${disturbed.join(', ')}. Repeat on a quiet machine.`,
+    )
 }
 
 async function save(comparisons, { threads, rounds, quick, output }) {
