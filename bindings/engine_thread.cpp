@@ -9,6 +9,18 @@
 
 namespace rlt::bindings {
 
+namespace {
+
+/// Whether JavaScript can still run: not in a worker that is being ended. node-addon-api turns a call that is refused
+/// then into a fatal error, so nothing is called.
+bool canRunJavaScript(napi_env env) {
+  napi_value global;
+  bool found;
+  return napi_get_global(env, &global) == napi_ok && napi_has_named_property(env, global, "Promise", &found) == napi_ok;
+}
+
+}  // namespace
+
 struct EngineThread::Job {
   Napi::Promise::Deferred deferred;
   std::vector<Napi::Reference<Napi::Value>> held;
@@ -19,6 +31,7 @@ struct EngineThread::Job {
 
   /// On JavaScript's thread. The job's references and captured handles are released here too.
   void finish(Napi::Env env) {
+    if (!canRunJavaScript(env)) return;
     try {
       if (settle) {
         deferred.Resolve(settle(env));
@@ -32,7 +45,9 @@ struct EngineThread::Job {
 };
 
 void JobContext::call(std::function<void(Napi::Env, Napi::Function)> callback) {
-  function_.BlockingCall([callback = std::move(callback)](Napi::Env env, Napi::Function function) { callback(env, function); });
+  function_.BlockingCall([callback = std::move(callback)](Napi::Env env, Napi::Function function) {
+    if (canRunJavaScript(env)) callback(env, function);
+  });
 }
 
 EngineThread::EngineThread() : thread_([this] { run(); }) {}
@@ -42,10 +57,8 @@ EngineThread::~EngineThread() {
     std::lock_guard lock(mutex_);
     closing_ = true;
   }
-  Cancellation::cancelEverything() = true;
   wake_.notify_all();
   thread_.join();
-  Cancellation::cancelEverything() = false;
 }
 
 Napi::Promise EngineThread::submit(Napi::Env env, std::vector<Napi::Value> held, Napi::Function callback, Work work) {
@@ -65,6 +78,7 @@ Napi::Promise EngineThread::submit(Napi::Env env, std::vector<Napi::Value> held,
 
 void EngineThread::run() {
   c10::InferenceMode inference;
+  Cancellation::watch(&closing_);
   int applied = 0;
   while (true) {
     Job* job;

@@ -55,7 +55,7 @@ class EngineThread {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Job*> queue_;
-  bool closing_ = false;
+  std::atomic<bool> closing_{false};
   std::atomic<int> threads_{0};  // 0: LibTorch's choice
   std::thread thread_;
 };

@@ -1,6 +1,7 @@
 #include "bindings/sampling_job.h"
 
 #include <atomic>
+#include <iterator>
 
 #include "bindings/arguments.h"
 #include "bindings/engine_thread.h"
@@ -25,7 +26,10 @@ class Observer : public SamplingObserver {
       finish.push_back(static_cast<int32_t>(token.finish));
     }
     context_.call([=](Napi::Env env, Napi::Function callback) {
-      callback.Call({toInt32Array(env, sequences), toInt32Array(env, tokens), toFloat32Array(env, logProbabilities), toInt32Array(env, finish)});
+      const napi_value arguments[] = {toInt32Array(env, sequences), toInt32Array(env, tokens), toFloat32Array(env, logProbabilities),
+                                      toInt32Array(env, finish)};
+      // Called directly, since a refusal is no error: a worker may be ended at this very moment.
+      napi_call_function(env, env.Undefined(), callback, std::size(arguments), arguments, nullptr);
     });
   }
 

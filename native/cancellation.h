@@ -13,14 +13,11 @@ class Cancellation {
   /// `flag` (or null: never cancelled) must outlive the computation; any value but 0 cancels.
   explicit Cancellation(int32_t* flag = nullptr) : flag_(flag) {}
 
-  /// Set while the process or its JavaScript environment goes down: every computation stops at its next check.
-  static std::atomic<bool>& cancelEverything() {
-    static std::atomic<bool> flag{false};
-    return flag;
-  }
+  /// A second flag, for all computations on the calling thread: whoever owns the thread sets it to end it.
+  static void watch(const std::atomic<bool>* closing) { closing_ = closing; }
 
   void check() const {
-    if (cancelEverything().load(std::memory_order_relaxed)) throw Error("ERR_ABORTED", "The process is ending.");
+    if (closing_ && closing_->load(std::memory_order_relaxed)) throw Error("ERR_ABORTED", "The process or its worker is ending.");
     if (flag_ && std::atomic_ref<int32_t>(*flag_).load(std::memory_order_relaxed) != 0) {
       throw Error("ERR_ABORTED", "The computation was aborted.");
     }
@@ -28,6 +25,7 @@ class Cancellation {
 
  private:
   int32_t* flag_;
+  static inline thread_local const std::atomic<bool>* closing_ = nullptr;
 };
 
 }  // namespace rlt

@@ -61,3 +61,26 @@ test('a process ends by itself when its work is done, disposed of or not', async
   t.deepEqual(await run(body), quietly(0, '64\n'))
   t.deepEqual(await run(`${body}\nmodel.dispose()`), quietly(0, '64\n'))
 })
+
+test('a worker that is ended in the middle of sampling takes nothing else with it', async t => {
+  const library = new URL('../../lib/engine/index.js', import.meta.url)
+  const worker = `
+    import(${JSON.stringify(library.href)}).then(async ({ Model }) => {
+      const model = await Model.load(${JSON.stringify(modelFolder('llama-tied'))}, { dtype: 'float32', device: 'cpu' })
+      const { parentPort } = require('node:worker_threads')
+      let told = false
+      await model.sample([{ prefix: [3], samples: 64 }], {
+        maxNewTokens: 250,
+        stop: [],
+        onToken: () => { if (!told) parentPort.postMessage('sampling'); told = true },
+      })
+    })`
+  const body = `
+    const { Worker } = await import('node:worker_threads')
+    const worker = new Worker(${JSON.stringify(worker)}, { eval: true, execArgv: [] })
+    await new Promise((resolve, reject) => { worker.once('message', resolve); worker.once('error', reject) })
+    await worker.terminate()
+    const [group] = await model.sample(requests, { maxNewTokens: 3, stop: [] })
+    console.log(group.suffixes.length)`
+  t.deepEqual(await run(body), quietly(0, '64\n'))
+})
