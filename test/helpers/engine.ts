@@ -38,9 +38,16 @@ export interface Figures {
   greedy: { prompt: number[]; tokens: number[] }
   /** The largest |hidden state| * |row of the output projection| over all predictions. */
   logitScale: number
-  sft: LossFigures
+  sft: LossFigures & { gradientNorms: Record<string, number> }
   grpo: LossFigures
-  adamw: { learningRate: number; weightDecay: number; maxGradNorm: number; gradNorms: number[] }
+  adamw: {
+    learningRate: number
+    weightDecay: number
+    maxGradNorm: number
+    gradNorms: number[]
+    /** After the steps; of SmolLM2 alone. */
+    logProbs: Numbers
+  }
   /** Of SmolLM2 alone. */
   gradientNorms: Record<string, number>
 }
