@@ -1,6 +1,7 @@
 /** Chat templates: Jinja, rendered as transformers' `apply_chat_template` does. */
 import { Environment, Interpreter, Template } from '@huggingface/jinja'
 import { ModelError } from '../errors.js'
+import { stripFunctions, useStripFunctions } from './jinja-strip.js'
 import { strftime } from './strftime.js'
 
 /** A message of a conversation. Which fields count is up to the model's template. */
@@ -38,6 +39,7 @@ for (const [name, value] of Object.entries({
   raise_exception(message: string) {
     throw new Error(message)
   },
+  ...stripFunctions,
 }))
   globals.set(name, value)
 
@@ -56,6 +58,7 @@ export class ChatTemplate {
   ) {
     try {
       this.template = new Template(source)
+      useStripFunctions(this.template.parsed)
     } catch (error) {
       throw new ModelError(`${place}: the chat template cannot be parsed: ${(error as Error).message}`, {
         cause: error,
