@@ -157,13 +157,25 @@ function splitMerge({ file }: GgufHeader, merge: string): [string, string] {
   return [merge.slice(0, space), merge.slice(space + 1)]
 }
 
-function vocabularyJson({ file }: GgufHeader, { tokens }: Vocabulary): Record<string, number> {
+function vocabularyJson({ file }: GgufHeader, vocabulary: Vocabulary): Record<string, number> {
+  const { tokens } = vocabulary
   const vocab: Record<string, number> = Object.fromEntries(tokens.map((token, id) => [token, id]))
-  if (Object.keys(vocab).length === tokens.length) return vocab
-  const twice = tokens.find((token, id) => vocab[token] !== id)
-  throw new ModelError(
-    `${file}: tokenizer.ggml.tokens: ${show(twice)} occurs twice; expected each token once`,
-  )
+  if (Object.keys(vocab).length !== tokens.length) {
+    const twice = tokens.find((token, id) => vocab[token] !== id)
+    throw new ModelError(
+      `${file}: tokenizer.ggml.tokens: ${show(twice)} occurs twice; expected each token once`,
+    )
+  }
+  for (const [id, token] of tokens.entries()) if (isPadding(vocabulary, id)) delete vocab[token]
+  return vocab
+}
+
+/**
+ * A model may have more embeddings than there are tokens (Qwen's are padded). Converters name what is missing; with
+ * these names left out, the tokenizer is the one that the model's safetensors come with.
+ */
+function isPadding({ tokens, types }: Vocabulary, id: number): boolean {
+  return types[id] === tokenTypes.unused && tokens[id] === `[PAD${id}]`
 }
 
 /** Special tokens around a text, where the metadata asks for them and the caller does too. */

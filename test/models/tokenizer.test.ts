@@ -128,6 +128,7 @@ test('ids beyond the vocabulary, which padded models have, decode to nothing', a
 
 test('the same vocabulary has the same fingerprint, from GGUF or from a folder', async t => {
   const load = async (files: ModelFiles) => (await Tokenizer.load(files)).fingerprint
+  // Padding in the GGUF is no part of the vocabulary.
   t.is(await load(gguf('qwen')), await load(folder('qwen')))
   t.is(await load(gguf('llama3')), await load(folder('llama3')))
   t.not(await load(gguf('qwen')), await load(gguf('llama3')))
