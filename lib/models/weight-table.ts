@@ -2,6 +2,7 @@
 import { ModelError } from '../errors.js'
 import { type ModelConfiguration, readConfiguration } from './configuration.js'
 import type { ModelFiles } from './source.js'
+import { refuseOtherHead } from './tied-head.js'
 import { ggufWeights } from './weights-gguf.js'
 import { safetensorsWeights } from './weights-safetensors.js'
 
@@ -22,7 +23,7 @@ export interface WeightEntry {
 }
 
 /**
- * Reads headers only. The entries come in the model's own order: embedding, layers, norm, output projection (absent
+ * Reads headers only (and an output projection that is to be the embedding, if the file holds one). The entries come in the model's own order: embedding, layers, norm, output projection (absent
  * when tied).
  * @throws {ModelError} for a truncated or damaged file, an unknown type, a missing or unexpected tensor, a wrong shape
  */
@@ -32,7 +33,10 @@ export async function readWeightTable(files: ModelFiles): Promise<WeightEntry[]>
     files.kind === 'gguf'
       ? await ggufWeights(files.file, configuration)
       : await safetensorsWeights(files.folder)
-  return inModelOrder(found, expectedShapes(configuration), configuration, files)
+  const weights = inModelOrder(found, expectedShapes(configuration), configuration, files)
+  const head = found.find(({ name }) => name === 'lm_head.weight')
+  if (head && configuration.tiedEmbeddings) await refuseOtherHead(weights[0]!, head)
+  return weights
 }
 
 /** Name to shape of every weight, in the order of a forward pass. */

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
@@ -115,6 +115,24 @@ test('a tied output projection is left aside, an untied one is wanted', async t 
   const untied = await temporaryFolder(t)
   await writeTinyFolder(untied, { tie_word_embeddings: false })
   await refuses(t, untied, /lm_head\.weight is missing: the model is not complete/)
+})
+
+test('an output projection that is to be the embedding, and is not, is refused', async t => {
+  const folder = await folderWith(t, table => {
+    table['lm_head.weight'] = { dtype: 'F32', shape: [16, 8], data_offsets: [10000, 10512] }
+  })
+  await t.notThrowsAsync(readWeightTable({ kind: 'folder', folder }))
+  const file = join(folder, 'model.safetensors')
+  const { entries } = await readSafetensorsFile(file)
+  const { offset, byteLength } = entries.find(({ name }) => name === 'lm_head.weight')!
+  const handle = await open(file, 'r+')
+  await handle.write(Buffer.from([1]), 0, 1, offset + byteLength - 1)
+  await handle.close()
+  await refuses(
+    t,
+    folder,
+    /lm_head\.weight is not the same as model\.embed_tokens\.weight, .*set tie_word_embeddings to false/,
+  )
 })
 
 test('missing tensors are named, many of them shortened', async t => {
