@@ -1,8 +1,9 @@
-import { access, realpath } from 'node:fs/promises'
+import { access, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Argv } from 'yargs'
 import { UsageError } from '../../errors.js'
 import type { WeightEntry } from '../../models/index.js'
+import { showDownloads } from '../downloads.js'
 import { interrupted } from '../interrupt.js'
 import { type Command, type GlobalArguments, modelDescription } from '../options.js'
 import { log, writeJsonLine } from '../output.js'
@@ -36,10 +37,10 @@ function builder(yargs: Argv) {
 }
 
 async function handler({ source, folder, dtype, json }: Arguments): Promise<void> {
-  await refuseModelFolder(folder)
+  await refuseOtherThanNew(folder)
   const { readWeightTable, resolveModel } = await import('../../models/index.js')
   const { Model } = await import('../../engine/index.js')
-  const files = await resolveModel(source, { signal: interrupted })
+  const files = await resolveModel(source, { signal: interrupted, onProgress: showDownloads() })
   const chosen = dtype ?? losslessType(await readWeightTable(files))
   const model = await Model.load(files, { dtype: chosen, device: 'cpu', signal: interrupted })
   try {
@@ -56,7 +57,10 @@ function losslessType(weights: WeightEntry[]): 'float32' | 'bfloat16' {
   return weights.every(({ type }) => type === 'BF16') ? 'bfloat16' : 'float32'
 }
 
-async function refuseModelFolder(folder: string): Promise<void> {
+async function refuseOtherThanNew(folder: string): Promise<void> {
+  const existing = await stat(folder).catch(() => undefined)
+  if (existing && !existing.isDirectory())
+    throw new UsageError(`${folder} is a file: expected a folder, existing or to be made`)
   const found = await access(join(folder, 'config.json')).then(
     () => true,
     () => false,
