@@ -50,7 +50,7 @@ export async function configurationFromFolder(folder: string): Promise<ModelConf
 function readArchitecture({ fields, place }: FieldReader): ModelConfiguration['architecture'] {
   const names = fields.architectures
   const name = Array.isArray(names) ? names[0] : undefined
-  const architecture = typeof name === 'string' ? architectures[name] : undefined
+  const architecture = Object.hasOwn(architectures, String(name)) ? architectures[String(name)] : undefined
   if (architecture) return architecture
   throw new ModelError(
     `${place}: architectures: ${show(names)} is not supported; expected one of ${Object.keys(architectures).join(', ')}`,

@@ -125,6 +125,11 @@ const unsupported: [string, Record<string, unknown>, RegExp][] = [
     /architectures: \["GemmaForCausalLM"\] is not supported; expected one of LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM/,
   ],
   ['no architecture', { architectures: undefined }, /architectures: nothing is not supported/],
+  [
+    'an architecture that every JavaScript object knows',
+    { architectures: ['constructor'] },
+    /architectures: \["constructor"\] is not supported/,
+  ],
   ['another activation', { hidden_act: 'gelu' }, /hidden_act is "gelu": only silu is supported/],
   ['attention biases', { attention_bias: true }, /attention_bias is true/],
   ['MLP biases', { mlp_bias: true }, /mlp_bias is true/],
