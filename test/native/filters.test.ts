@@ -11,6 +11,7 @@ const everyFilter: Record<string, Filters> = {
   'top-p': { topP: 0.8 },
   'min-p': { minP: 0.05 },
   'top-k and top-p': { topK: 20, topP: 0.7 },
+  'top-k and min-p': { topK: 20, minP: 0.2 },
   'all filters': { topK: 30, topP: 0.9, minP: 0.02 },
 }
 
