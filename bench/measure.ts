@@ -46,12 +46,6 @@ export async function timed<T>(work: () => Promise<T>): Promise<{ result: T; sec
   return { result, seconds: (performance.now() - start) / 1000 }
 }
 
-/** CPU time that this process has taken, all its threads together: the runner sees by it what else was running. */
-export function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1e6
-}
-
 /**
  * The most memory that this process has held, in bytes: VmHWM, the figure that the peers report of themselves. Where
  * there is no /proc, what the system's accounting says.

@@ -21,7 +21,7 @@ import {
   teacherReward,
 } from '../lib/index.js'
 import { packageRoot } from '../lib/packageRoot.js'
-import { cpuSeconds, peakMemory, readWorkloads, type StepWorkload, timed } from './measure.js'
+import { peakMemory, readWorkloads, type StepWorkload, timed } from './measure.js'
 
 interface Row {
   question: string
@@ -71,7 +71,6 @@ console.log(
     phases: { generation: generation.seconds, reward: reward.seconds, rest: rest.seconds },
     tokens_per_second: completionTokens / seconds,
     peak_memory_bytes: await peakMemory(),
-    cpu_seconds: cpuSeconds(),
   }),
 )
 

@@ -10,7 +10,7 @@
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { Model, systemInformation, type TokenGroup } from '../lib/index.js'
-import { cpuSeconds, type PieceOfWork, peakMemory, readWorkloads, timed } from './measure.js'
+import { type PieceOfWork, peakMemory, readWorkloads, timed } from './measure.js'
 
 const { work: pieces } = await readWorkloads()
 const arguments_ = await yargs(hideBin(process.argv))
@@ -39,7 +39,6 @@ console.log(
     seconds,
     tokens_per_second: tokens / seconds,
     peak_memory_bytes: await peakMemory(),
-    cpu_seconds: cpuSeconds(),
   }),
 )
 

@@ -42,7 +42,6 @@ console.log(
     seconds,
     tokens_per_second: tokens / seconds,
     peak_memory_bytes: await peakMemory(),
-    cpu_seconds: Object.values(process.cpuUsage()).reduce((a, b) => a + b) / 1e6,
   }),
 )
 await llama.dispose()

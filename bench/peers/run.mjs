@@ -108,23 +108,27 @@ async function measure(command, parameters, threads) {
     ...{ OMP_NUM_THREADS: String(threads), TOKENIZERS_PARALLELISM: 'false' },
     HF_HUB_OFFLINE: '1', // the model is on disk: no run is to wait for the hub
   }
-  const before = await machineTime()
+  const before = await cpuTime()
   const output = await run(command, parameters, env)
-  const after = await machineTime()
+  const after = await cpuTime()
+  const others = after.busy - before.busy - (after.children - before.children)
   const result = JSON.parse(output.trimEnd().split('\n').at(-1))
-  const others = (after.busy - before.busy - result.cpu_seconds) / (after.all - before.all)
-  return { ...result, other_cpu_share: Math.max(0, others) }
+  return { ...result, other_cpu_share: Math.max(0, others / (after.all - before.all)) }
 }
 
-/** CPU time of the whole machine since it was started, in seconds, that of a hypervisor's other guests included. */
-async function machineTime() {
+/**
+ * CPU time in ticks: what all cores had and were busy for since the machine was started, a hypervisor's other guests
+ * included; and what this process's children took that have ended, with theirs.
+ */
+async function cpuTime() {
+  const numbers = text => text.trim().split(/\s+/).map(Number)
   const [cpu] = (await readFile('/proc/stat', 'utf8')).split('\n', 1)
-  const [user, nice, system, idle, wait, ...rest] = cpu
-    .split(/\s+/)
-    .slice(1, 9)
-    .map(ticks => Number(ticks) / 100)
+  const [user, nice, system, idle, wait, ...rest] = numbers(cpu.slice('cpu'.length)).slice(0, 8)
   const busy = [user, nice, system, ...rest].reduce((a, b) => a + b)
-  return { busy, all: busy + idle + wait }
+  // The fields of /proc/PID/stat are counted behind the command's name, which may hold anything: cutime and cstime.
+  const own = await readFile('/proc/self/stat', 'utf8')
+  const [childrenUser, childrenSystem] = numbers(own.slice(own.lastIndexOf(')') + 1)).slice(13, 15)
+  return { busy, all: busy + idle + wait, children: childrenUser + childrenSystem }
 }
 
 /** Threads that wait for each other lose far more to another process than the time that it takes. */
