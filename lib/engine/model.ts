@@ -2,6 +2,7 @@ import { EngineError, ModelError } from '../errors.js'
 import {
   type ModelConfiguration,
   type ModelFiles,
+  placeOf,
   readConfiguration,
   readWeightTable,
   resolveModel,
@@ -75,15 +76,6 @@ export class Model {
     const native = await cancellable(signal, cancel =>
       addon().loadModel(configuration, weights, { dtype, device, trainable }, cancel),
     )
-    const given = new Set(weights.map(entry => entry.name))
-    const missing = native.tensors().filter(tensor => !given.has(tensor.name))
-    if (missing.length > 0) {
-      native.dispose()
-      const names = missing.slice(0, 5).map(tensor => tensor.name)
-      throw new ModelError(
-        `${describe(files)} lacks ${missing.length} tensors, among them ${names.join(', ')}.`,
-      )
-    }
     onProgress?.(1)
     return new Model(native, configuration, files, tokenizer, dtype, device, trainable)
   }
@@ -250,11 +242,7 @@ function checkVocabulary(
 ): void {
   if (tokenizer.vocabularySize <= vocabularySize) return
   throw new ModelError(
-    `${describe(files)}: its tokenizer knows ${tokenizer.vocabularySize} tokens, but the model has embeddings for ` +
+    `${placeOf(files)}: its tokenizer knows ${tokenizer.vocabularySize} tokens, but the model has embeddings for ` +
       `${vocabularySize} only. They do not belong together.`,
   )
-}
-
-function describe(files: ModelFiles): string {
-  return files.kind === 'folder' ? files.folder : files.file
 }

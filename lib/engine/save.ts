@@ -1,6 +1,7 @@
-import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AbortedError } from '../errors.js'
+import { flushFolder, writeWhole } from '../files.js'
 import { copyModelSidecars, safetensorsHeader } from '../models/index.js'
 import { callAddon, callAddonNow, type TensorDescription } from './addon.js'
 import type { Model } from './model.js'
@@ -70,15 +71,12 @@ export async function saveModel(
   if (shards.length > 1) {
     const total = shards.flat().reduce((sum, tensor) => sum + byteLength(tensor), 0)
     const file = join(folder, 'model.safetensors.index.json')
-    await writeFile(
-      `${file}.partial`,
-      `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, undefined, 2)}\n`,
-    )
-    await rename(`${file}.partial`, file)
+    const index = { metadata: { total_size: total }, weight_map: weightMap }
+    await writeWhole(file, `${JSON.stringify(index, undefined, 2)}\n`)
   }
   await removeStaleWeights(folder, new Set(Object.values(weightMap)), shards.length > 1)
   await copyModelSidecars(model.files, folder, { dtype: model.dtype })
-  await syncFolder(folder)
+  await flushFolder(folder)
 }
 
 /** Weights of an earlier save in other files: a reader that found them would take them for these. */
@@ -109,14 +107,4 @@ function splitIntoShards(
     held += size
   }
   return shards
-}
-
-/** A rename is on disk once the folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

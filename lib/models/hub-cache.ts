@@ -5,9 +5,10 @@
  *   models--org--name/blobs/HASH                     the content
  */
 import { randomBytes } from 'node:crypto'
-import { access, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { access, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { getHFHubCachePath, getRepoFolderName } from '@huggingface/hub'
+import { writeWhole } from '../files.js'
 import { fileInside } from './paths.js'
 import { readShardIndex } from './shard-index.js'
 
@@ -40,9 +41,7 @@ export class RepositoryCache {
     if (revision === commit) return
     const file = fileInside(join(this.folder, 'refs'), revision, 'the revision')
     await mkdir(dirname(file), { recursive: true })
-    const temporary = `${file}.${randomBytes(4).toString('hex')}`
-    await writeFile(temporary, commit)
-    await rename(temporary, file)
+    await writeWhole(file, commit)
   }
 
   /** Makes `path` of a snapshot a link to a blob. */

@@ -10,7 +10,13 @@ export { hubConnection, isNetworkFailure, isOffline } from './hub-connection.js'
 export { downloadBlob, hashOf } from './hub-file.js'
 export { copyModelSidecars, type SavedDtype } from './model-folder.js'
 export { type SafetensorsEntry, safetensorsHeader } from './safetensors-header.js'
-export { type DownloadProgress, type ModelFiles, type ResolveOptions, resolveModel } from './source.js'
+export {
+  type DownloadProgress,
+  type ModelFiles,
+  placeOf,
+  type ResolveOptions,
+  resolveModel,
+} from './source.js'
 export { type ChatMessage, type DecodeStream, Tokenizer } from './tokenizer.js'
 export { readWeightTable, type WeightEntry, type WeightType } from './weight-table.js'
 export { readSafetensorsFile } from './weights-safetensors.js'

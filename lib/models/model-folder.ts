@@ -1,7 +1,7 @@
 /** Everything of a Hugging Face model folder beside its weights. */
-import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, realpath, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { writeWhole } from '../files.js'
 import { type ModelConfiguration, readConfiguration } from './configuration.js'
 import { readGgufRotary } from './configuration-gguf.js'
 import { type Fields, readJsonFile } from './fields.js'
@@ -53,7 +53,7 @@ async function copyFromFolder(folder: string, toFolder: string, dtype: SavedDtyp
   const names = [...copiedFiles, ...templates.map(name => join(furtherTemplates, name))]
   for (const name of names) {
     const content = await readIfPresent(join(folder, name))
-    if (content) await writeWhole(join(toFolder, name), content)
+    if (content) await writeInto(join(toFolder, name), content)
   }
 }
 
@@ -69,7 +69,7 @@ async function writeFromGguf(from: ModelFiles & { kind: 'gguf' }, toFolder: stri
   await write('special_tokens_map.json', tokenizer.specialTokens)
   for (const [name, source] of tokenizer.chatTemplates) {
     const further = () => fileInside(join(toFolder, furtherTemplates), `${name}.jinja`, from.file)
-    await writeWhole(name === 'default' ? join(toFolder, 'chat_template.jinja') : further(), source)
+    await writeInto(name === 'default' ? join(toFolder, 'chat_template.jinja') : further(), source)
   }
 }
 
@@ -136,25 +136,11 @@ async function readIfPresent(file: string): Promise<Uint8Array | undefined> {
   })
 }
 
-function writeJson(file: string, value: unknown): Promise<void> {
-  return writeWhole(file, `${JSON.stringify(value, null, 2)}\n`)
+async function writeJson(file: string, value: unknown): Promise<void> {
+  await writeInto(file, `${JSON.stringify(value, null, 2)}\n`)
 }
 
-/** Under a temporary name first: a reader finds the whole old file or the whole new one. */
-async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
+async function writeInto(file: string, content: string | Uint8Array): Promise<void> {
   await mkdir(dirname(file), { recursive: true })
-  const temporary = `${file}.${randomBytes(4).toString('hex')}.partial`
-  try {
-    const handle = await open(temporary, 'wx')
-    try {
-      await handle.writeFile(content)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, file)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  await writeWhole(file, content)
 }

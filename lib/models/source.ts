@@ -9,6 +9,11 @@ export type ModelFiles =
   | { kind: 'folder'; folder: string /** Commit of the hub. */; revision?: string }
   | { kind: 'gguf'; file: string }
 
+/** Where a model lies, for messages. */
+export function placeOf(files: ModelFiles): string {
+  return files.kind === 'gguf' ? files.file : files.folder
+}
+
 export interface DownloadProgress {
   file: string
   /** Of this file, so far. */

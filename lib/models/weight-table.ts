@@ -1,7 +1,7 @@
 /** Where each weight of a model lies in its files, checked against what its configuration calls for. */
 import { ModelError } from '../errors.js'
 import { type ModelConfiguration, readConfiguration } from './configuration.js'
-import type { ModelFiles } from './source.js'
+import { type ModelFiles, placeOf } from './source.js'
 import { refuseOtherHead } from './tied-head.js'
 import { ggufWeights } from './weights-gguf.js'
 import { safetensorsWeights } from './weights-safetensors.js'
@@ -23,8 +23,8 @@ export interface WeightEntry {
 }
 
 /**
- * Reads headers only (and an output projection that is to be the embedding, if the file holds one). The entries come in the model's own order: embedding, layers, norm, output projection (absent
- * when tied).
+ * Reads headers only (and an output projection that is to be the embedding, if the file holds one). The entries come
+ * in the model's own order: embedding, layers, norm, output projection (absent when tied).
  * @throws {ModelError} for a truncated or damaged file, an unknown type, a missing or unexpected tensor, a wrong shape
  */
 export async function readWeightTable(files: ModelFiles): Promise<WeightEntry[]> {
@@ -77,7 +77,7 @@ function inModelOrder(
   { tiedEmbeddings }: ModelConfiguration,
   files: ModelFiles,
 ): WeightEntry[] {
-  const place = files.kind === 'gguf' ? files.file : files.folder
+  const place = placeOf(files)
   const byName = new Map(found.map(entry => [entry.name, entry]))
   const unexpected = [...byName.keys()].filter(
     name => !expected.has(name) && !isRedundant(name, tiedEmbeddings),

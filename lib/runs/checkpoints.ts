@@ -10,8 +10,9 @@ import { createReadStream } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { flushFolder } from '../files.js'
 import { RunError } from './errors.js'
-import { flushFolder, flushTree, writeFileAtomic } from './files.js'
+import { flushTree, writeFileAtomic } from './files.js'
 
 export type CheckpointState = Record<string, unknown>
 

@@ -1,20 +1,15 @@
-/**
- * Writes that survive a crash: to a temporary name, flushed to the disk, renamed, the folder flushed too.
- * After a power cut a reader finds either the whole old file or the whole new one.
- */
-import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+/** Durable writes into a run folder; what goes wrong is said with what to do. */
+import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { flushFolder, withFile, writeAndFlush, writeWhole } from '../files.js'
 import { RunError } from './errors.js'
 
+/** After a power cut a reader finds either the whole old file or the whole new one. */
 export async function writeFileAtomic(file: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   try {
-    await writeAndFlush(temporary, 'wx', content)
-    await rename(temporary, file)
+    await writeWhole(file, content)
     await flushFolder(dirname(file))
   } catch (error) {
-    await rm(temporary, { force: true })
     throw cannotWrite(file, error)
   }
 }
@@ -28,13 +23,6 @@ export async function appendDurably(file: string, content: string): Promise<void
   }
 }
 
-async function writeAndFlush(file: string, flags: string, content: string | Uint8Array) {
-  await withFile(file, flags, async handle => {
-    await handle.writeFile(content)
-    await handle.sync()
-  })
-}
-
 /** Flushes every file and folder at and beneath `folder`. */
 export async function flushTree(folder: string): Promise<void> {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
@@ -43,20 +31,6 @@ export async function flushTree(folder: string): Promise<void> {
     else if (entry.isFile()) await withFile(path, 'r', handle => handle.sync())
   }
   await flushFolder(folder)
-}
-
-/** A rename is on the disk only when its folder is. */
-export async function flushFolder(folder: string): Promise<void> {
-  await withFile(folder, 'r', handle => handle.sync())
-}
-
-async function withFile<T>(file: string, flags: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
-  const handle = await open(file, flags)
-  try {
-    return await use(handle)
-  } finally {
-    await handle.close()
-  }
 }
 
 function cannotWrite(file: string, error: unknown): RunError {
