@@ -8,13 +8,10 @@
 #include "bindings/loss_arguments.h"
 #include "bindings/results.h"
 #include "bindings/sampling_job.h"
-#include "native/model/weights/weight_source.h"
 #include "native/scoring/score.h"
 
 namespace rlt::bindings {
 namespace {
-
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 /// Tensors under the names that Hugging Face gives them.
 NamedTensors valuesOf(Decoder& decoder) {
@@ -57,20 +54,12 @@ at::Device deviceArgument(const Napi::Value& value) {
   return at::Device(name);
 }
 
-/// Weights come by way of host memory: a GPU's parameters are filled a tensor at a time.
 void fill(Decoder& decoder, const std::vector<WeightSource>& sources, const Cancellation& cancellation) {
   MappedFiles files;
   for (const WeightSource& source : sources) {
     cancellation.check();
     const NamedSlice& slice = decoder.parameters().slice(source.name);
-    const at::Tensor destination = slice.of(slice.parameter->value);
-    if (destination.is_cpu()) {
-      readWeight(source, destination, files);
-    } else {
-      const at::Tensor host = at::empty(destination.sizes(), destination.options().device(at::kCPU));
-      readWeight(source, host, files);
-      destination.copy_(host);
-    }
+    readTensor(source, slice.of(slice.parameter->value), files);
   }
 }
 
@@ -225,16 +214,7 @@ Napi::Value ModelObject::readTensor(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelObject::writeTensors(const Napi::CallbackInfo& info) {
-  const auto model = decoder(info.Env());
-  const std::string file = stringArgument(info[0], "file");
-  const auto bytes = bytesArgument(info[1], "header");
-  const std::string header(bytes.begin(), bytes.end());
-  const int64_t byteLength = integerArgument(info[2], "byteLength", 0);
-  const std::vector<std::string> names = stringsArgument(info[3], "names");
-  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
-    writeSafetensors(file, header, byteLength, valuesOf(*model), names);
-    return [](Napi::Env env) { return env.Undefined(); };
-  });
+  return writeTensorsJob(info, [model = decoder(info.Env())] { return valuesOf(*model); });
 }
 
 void ModelObject::dispose(const Napi::CallbackInfo&) { decoder_.reset(); }

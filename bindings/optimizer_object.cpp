@@ -7,7 +7,6 @@
 #include "bindings/errors.h"
 #include "bindings/model_object.h"
 #include "bindings/results.h"
-#include "native/model/weights/weight_source.h"
 
 namespace rlt::bindings {
 
@@ -65,16 +64,7 @@ Napi::Value AdamWObject::step(const Napi::CallbackInfo& info) {
 Napi::Value AdamWObject::tensors(const Napi::CallbackInfo& info) { return describeTensors(info.Env(), held(info.Env())->optimizer->state()); }
 
 Napi::Value AdamWObject::writeTensors(const Napi::CallbackInfo& info) {
-  const auto state = held(info.Env());
-  const std::string file = stringArgument(info[0], "file");
-  const auto bytes = bytesArgument(info[1], "header");
-  const std::string header(bytes.begin(), bytes.end());
-  const int64_t byteLength = integerArgument(info[2], "byteLength", 0);
-  const std::vector<std::string> names = stringsArgument(info[3], "names");
-  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
-    writeSafetensors(file, header, byteLength, state->optimizer->state(), names);
-    return [](Napi::Env env) { return env.Undefined(); };
-  });
+  return writeTensorsJob(info, [state = held(info.Env())] { return state->optimizer->state(); });
 }
 
 Napi::Value AdamWObject::readTensors(const Napi::CallbackInfo& info) {
@@ -84,12 +74,7 @@ Napi::Value AdamWObject::readTensors(const Napi::CallbackInfo& info) {
   return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
     MappedFiles files;
     const auto tensors = state->optimizer->state();
-    for (const WeightSource& source : sources) {
-      const at::Tensor& destination = findTensor(tensors, source.name);
-      const at::Tensor host = destination.is_cpu() ? destination : at::empty(destination.sizes(), destination.options().device(at::kCPU));
-      readWeight(source, host, files);
-      if (!destination.is_same(host)) destination.copy_(host);
-    }
+    for (const WeightSource& source : sources) readTensor(source, findTensor(tensors, source.name), files);
     state->optimizer->setSteps(steps);
     return [](Napi::Env env) { return env.Undefined(); };
   });

@@ -1,13 +1,17 @@
 #include "bindings/results.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
+#include "bindings/arguments.h"
+#include "bindings/engine_thread.h"
 #include "native/error.h"
 #include "native/model/weights/safetensors_writer.h"
 
 namespace rlt::bindings {
 
-Napi::Array describeTensors(Napi::Env env, const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
+Napi::Array describeTensors(Napi::Env env, const NamedTensors& tensors) {
   Napi::Array list = Napi::Array::New(env, tensors.size());
   for (uint32_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, tensor] = tensors[i];
@@ -22,17 +26,32 @@ Napi::Array describeTensors(Napi::Env env, const std::vector<std::pair<std::stri
   return list;
 }
 
-const at::Tensor& findTensor(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const std::string& name) {
+const at::Tensor& findTensor(const NamedTensors& tensors, const std::string& name) {
   const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first == name; });
   if (found == tensors.end()) throw Error("ERR_ARGUMENT", "There is no tensor named '" + name + "'.");
   return found->second;
 }
 
-void writeSafetensors(const std::string& file, const std::string& header, int64_t byteLength,
-                      const std::vector<std::pair<std::string, at::Tensor>>& tensors, const std::vector<std::string>& names) {
-  SafetensorsWriter writer(file, header, byteLength);
-  for (const std::string& name : names) writer.write(findTensor(tensors, name));
-  writer.finish();
+void readTensor(const WeightSource& source, const at::Tensor& destination, MappedFiles& files) {
+  if (destination.is_cpu()) return readWeight(source, destination, files);
+  const at::Tensor host = at::empty(destination.sizes(), destination.options().device(at::kCPU));
+  readWeight(source, host, files);
+  destination.copy_(host);
+}
+
+Napi::Value writeTensorsJob(const Napi::CallbackInfo& info, std::function<NamedTensors()> tensors) {
+  const std::string file = stringArgument(info[0], "file");
+  const auto bytes = bytesArgument(info[1], "header");
+  const std::string header(bytes.begin(), bytes.end());
+  const int64_t byteLength = integerArgument(info[2], "byteLength", 0);
+  const std::vector<std::string> names = stringsArgument(info[3], "names");
+  return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
+    const NamedTensors named = tensors();
+    SafetensorsWriter writer(file, header, byteLength);
+    for (const std::string& name : names) writer.write(findTensor(named, name));
+    writer.finish();
+    return [](Napi::Env env) { return env.Undefined(); };
+  });
 }
 
 }  // namespace rlt::bindings

@@ -5,11 +5,16 @@
 #include <napi.h>
 
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "native/model/weights/weight_source.h"
+
 namespace rlt::bindings {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 inline Napi::Float32Array toFloat32Array(Napi::Env env, const std::vector<float>& values) {
   Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
@@ -24,13 +29,16 @@ inline Napi::Int32Array toInt32Array(Napi::Env env, const std::vector<int32_t>& 
 }
 
 /// [{ name, shape, dtype }] as safetensors names types.
-Napi::Array describeTensors(Napi::Env env, const std::vector<std::pair<std::string, at::Tensor>>& tensors);
+Napi::Array describeTensors(Napi::Env env, const NamedTensors& tensors);
 
 /// The tensor of that name; throws ERR_ARGUMENT.
-const at::Tensor& findTensor(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const std::string& name);
+const at::Tensor& findTensor(const NamedTensors& tensors, const std::string& name);
 
-/// Writes the named tensors after `header` into a new safetensors file.
-void writeSafetensors(const std::string& file, const std::string& header, int64_t byteLength,
-                      const std::vector<std::pair<std::string, at::Tensor>>& tensors, const std::vector<std::string>& names);
+/// Reads a weight into a tensor on any device, by way of host memory where it has to be.
+void readTensor(const WeightSource& source, const at::Tensor& destination, MappedFiles& files);
+
+/// writeTensors(file, header, byteLength, names) → Promise<void>: writes a new safetensors file of the named tensors
+/// after `header`. `tensors` is called on the engine's thread.
+Napi::Value writeTensorsJob(const Napi::CallbackInfo& info, std::function<NamedTensors()> tensors);
 
 }  // namespace rlt::bindings

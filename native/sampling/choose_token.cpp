@@ -1,6 +1,5 @@
 #include "native/sampling/choose_token.h"
 
-#include "native/parallel.h"
 #include <ATen/core/PhiloxRNGEngine.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <numeric>
 
 #include "native/kernels/cpu/dispatch.h"
+#include "native/parallel.h"
 
 namespace rlt {
 namespace {

@@ -110,9 +110,7 @@ class Sampler {
     int64_t room = unpromised();
     std::vector<Group*> starting;
     int64_t prefillTokens = 0;
-    for (auto& group : groups_) {  // groups in the cache with samples still to start
-      startSamples(*group, room);
-    }
+    for (auto& group : groups_) startSamples(*group, room);
     while (nextRequest_ < requests_.size() && prefillTokens < limits_.prefillTokens) {
       const SamplingRequest& request = requests_[nextRequest_];
       const int64_t newTokens = newTokensFor(request);
@@ -131,7 +129,6 @@ class Sampler {
       room = unpromised();
       for (Group* group : starting) startSamples(*group, room);
     }
-    releaseIdleGroups();
   }
 
   /// Gives back the prefixes that no sample needs any more.
@@ -173,10 +170,8 @@ class Sampler {
       sequence.own = std::make_unique<CacheSegment>(*cache_);
     }
     const at::Tensor logits = kernels::linear(group.lastHidden, decoder_.parameters().outputProjection().value);
-    std::vector<DrawSource> sources;
-    for (const auto& sequence : started) sources.push_back(source(sequence));
     std::vector<ChosenToken> chosen;
-    for (const DrawSource& draw : sources) chosen.push_back(chooseTokens(logits, {draw}, options_).front());
+    for (const auto& sequence : started) chosen.push_back(chooseTokens(logits, {source(sequence)}, options_).front());
     accept(started, chosen);
     // Samples of a group stay side by side in the batch, as attention wants them.
     const auto place = std::find_if(running_.begin(), running_.end(), [&](const Sequence& other) { return other.group == &group; });

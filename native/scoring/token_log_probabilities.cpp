@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "native/kernels/cpu/dispatch.h"
-#include "native/parallel.h"
 #include "native/kernels/operations.h"
+#include "native/parallel.h"
 
 namespace rlt {
 namespace {

@@ -1,11 +1,11 @@
 #include "native/training/adamw.h"
 
 #include <ATen/ATen.h>
-#include "native/parallel.h"
 
 #include <cmath>
 
 #include "native/kernels/cpu/dispatch.h"
+#include "native/parallel.h"
 
 namespace rlt {
 

@@ -1,10 +1,10 @@
 #include "native/kernels/cpu/gemm.h"
 
-#include "native/parallel.h"
 #include <ATen/ops/empty.h>
 
 #include "native/kernels/cpu/dispatch.h"
 #include "native/kernels/cpu/scratch.h"
+#include "native/parallel.h"
 
 namespace rlt::cpu {
 namespace {

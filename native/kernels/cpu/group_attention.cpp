@@ -3,7 +3,6 @@
 // key-value head, one below the other, make one matrix product with the keys.
 #include "native/kernels/cpu/group_attention.h"
 
-#include "native/parallel.h"
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -12,6 +11,7 @@
 
 #include "native/kernels/cpu/dispatch.h"
 #include "native/kernels/cpu/gemm.h"
+#include "native/parallel.h"
 
 namespace rlt::cpu {
 namespace {

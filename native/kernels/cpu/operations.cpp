@@ -1,11 +1,11 @@
 #include "native/kernels/cpu/operations.h"
 
-#include "native/parallel.h"
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
 #include "native/kernels/cpu/dispatch.h"
+#include "native/parallel.h"
 
 namespace rlt::cpu {
 namespace {
