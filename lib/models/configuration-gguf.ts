@@ -4,7 +4,7 @@ import { ModelError } from '../errors.js'
 import type { ModelConfiguration } from './configuration.js'
 import { FieldReader, show } from './fields.js'
 import { type GgufHeader, readGgufHeader } from './gguf-file.js'
-import { inverseFrequencies, type Rotary, rotaryOfDivisors } from './rotary.js'
+import { inverseFrequencies, mostHeadSize, type Rotary, rotaryOfDivisors } from './rotary.js'
 
 const architectures = ['llama', 'qwen2', 'qwen3'] as const
 
@@ -23,7 +23,8 @@ export async function configurationFromGguf(file: string): Promise<ModelConfigur
   if (heads % keyValueHeads !== 0)
     reader.fail(key('attention.head_count_kv'), `a divisor of the ${heads} heads`)
   const headSize = reader.size(key('attention.key_length'), hiddenSize / heads)
-  if (headSize % 2 !== 0) reader.fail(key('attention.key_length'), 'an even number')
+  if (headSize % 2 !== 0 || headSize > mostHeadSize)
+    reader.fail(key('attention.key_length'), `an even number of at most ${mostHeadSize}`)
   refuseUnsupported(reader, key, headSize)
   return {
     architecture,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ModelError } from '../errors.js'
 import type { ModelConfiguration } from './configuration.js'
 import { FieldReader, isFields, readJsonFile, readJsonFileIfPresent, show } from './fields.js'
-import { inverseFrequencies, type Rotary } from './rotary.js'
+import { inverseFrequencies, mostHeadSize, type Rotary } from './rotary.js'
 
 const architectures: Record<string, ModelConfiguration['architecture']> = {
   LlamaForCausalLM: 'llama',
@@ -93,7 +93,8 @@ function refuseSlidingWindow({ fields }: FieldReader, refuse: (field: string, wh
 function readHeadSize(config: FieldReader, architecture: string, hiddenSize: number, heads: number): number {
   // Qwen3 fixes 128 where nothing is said; the others divide the hidden size.
   const headSize = config.size('head_dim', architecture === 'qwen3' ? 128 : hiddenSize / heads)
-  if (headSize % 2 !== 0) config.fail('head_dim', 'an even number')
+  if (headSize % 2 !== 0 || headSize > mostHeadSize)
+    config.fail('head_dim', `an even number of at most ${mostHeadSize}`)
   return headSize
 }
 

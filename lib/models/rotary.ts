@@ -14,6 +14,9 @@ export type Rotary = { theta: number } & (
     }
 )
 
+/** Far beyond any model's: larger is a damaged field, which must not become a table that fills the memory. */
+export const mostHeadSize = 65_536
+
 /** @returns [headSize / 2], in radians per position */
 export function inverseFrequencies(rotary: Rotary, headSize: number): Float64Array {
   const plain = plainFrequencies(rotary.theta, headSize)

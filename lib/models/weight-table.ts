@@ -33,6 +33,12 @@ export async function readWeightTable(files: ModelFiles): Promise<WeightEntry[]>
     files.kind === 'gguf'
       ? await ggufWeights(files.file, configuration)
       : await safetensorsWeights(files.folder)
+  // A damaged count of millions is named here, rather than made into a list that fills the memory.
+  if (configuration.layers > found.length)
+    throw new ModelError(
+      `${placeOf(files)}: the configuration calls for ${configuration.layers} layers, but there are only ` +
+        `${found.length} tensors: the model is not complete, or its header is damaged. Download it again.`,
+    )
   const weights = inModelOrder(found, expectedShapes(configuration), configuration, files)
   const head = found.find(({ name }) => name === 'lm_head.weight')
   if (head && configuration.tiedEmbeddings) await refuseOtherHead(weights[0]!, head)

@@ -168,7 +168,7 @@ const unsupported: [string, Record<string, unknown>, RegExp][] = [
     { num_key_value_heads: 3 },
     /num_key_value_heads: expected a divisor of num_attention_heads \(2\), got 3/,
   ],
-  ['an odd head size', { head_dim: 3 }, /head_dim: expected an even number, got 3/],
+  ['an odd head size', { head_dim: 3 }, /head_dim: expected an even number of at most 65536, got 3/],
   [
     'a token that is none',
     { eos_token_id: [2, -1] },

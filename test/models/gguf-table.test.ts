@@ -74,9 +74,13 @@ const complete = [
   ...layer.map(name => float32(`blk.0.${name}.weight`, 32, 32)),
 ]
 
-async function fileWith(t: ExecutionContext, tensors: GgufTensorBytes[]): Promise<string> {
+async function fileWith(
+  t: ExecutionContext,
+  tensors: GgufTensorBytes[],
+  changed: Record<string, GgufValue> = {},
+): Promise<string> {
   const file = join(await temporaryFolder(t), 'x.gguf')
-  await writeFile(file, ggufBytes(metadata, tensors))
+  await writeFile(file, ggufBytes({ ...metadata, ...changed }, tensors))
   return file
 }
 
@@ -165,6 +169,19 @@ test('a file that is no GGUF, or is not there, is named', async t => {
   await refuses(t, file, /is not a GGUF file/)
   await writeFile(file, '<html>Not found</html>'.repeat(100))
   await refuses(t, file, /is not a GGUF file/)
+})
+
+test('sizes far beyond the file are refused before anything is made of them', async t => {
+  await refuses(
+    t,
+    await fileWith(t, complete, { 'llama.block_count': 0x7f_00_00_01 }),
+    /calls for 2130706433 layers, but there are only 11 tensors/,
+  )
+  await refuses(
+    t,
+    await fileWith(t, complete, { 'llama.attention.key_length': 0x7f_00_00_20 }),
+    /key_length: expected an even number of at most 65536, got 2130706464/,
+  )
 })
 
 test('no cut and no changed byte of a header gets through as anything but a ModelError', async t => {

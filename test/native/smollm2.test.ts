@@ -49,7 +49,12 @@ test.serial('SmolLM2-135M: the SFT loss, its gradients and ten AdamW steps in fp
   t.true(largestDifference(t, after, adamw.logProbs) < TOLERANCE)
 })
 
-async function hasGradients(t: ExecutionContext, model: Model, norms: Record<string, number>, tolerance: number) {
+async function hasGradients(
+  t: ExecutionContext,
+  model: Model,
+  norms: Record<string, number>,
+  tolerance: number,
+) {
   for (const [name, expected] of Object.entries(norms)) {
     const norm = Math.hypot(...(await normParts(model, name)))
     t.true(Math.abs(norm / expected - 1) < tolerance, `${name}: ${norm}, expected ${expected}`)
