@@ -28,6 +28,8 @@ export interface LossFigures {
   }
   temperature: number
   loss: number
+  /** Of SmolLM2 alone. */
+  gradientNorms: Record<string, number>
 }
 
 export interface Figures {
@@ -38,7 +40,7 @@ export interface Figures {
   greedy: { prompt: number[]; tokens: number[] }
   /** The largest |hidden state| * |row of the output projection| over all predictions. */
   logitScale: number
-  sft: LossFigures & { gradientNorms: Record<string, number> }
+  sft: LossFigures
   grpo: LossFigures
   adamw: {
     learningRate: number
@@ -48,8 +50,6 @@ export interface Figures {
     /** After the steps; of SmolLM2 alone. */
     logProbs: Numbers
   }
-  /** Of SmolLM2 alone. */
-  gradientNorms: Record<string, number>
 }
 
 export async function readFigures(name: Architecture | 'smollm2'): Promise<Figures> {
@@ -58,7 +58,7 @@ export async function readFigures(name: Architecture | 'smollm2'): Promise<Figur
 
 /** Tensors of NAME.safetensors whose names begin with `kind.`, under the rest of their names. */
 export async function readTensors(
-  name: Architecture,
+  name: Architecture | 'smollm2',
   kind: 'sft' | 'grpo' | 'adamw',
 ): Promise<Map<string, Float32Array>> {
   const file = join(folder, `${name}.safetensors`)
@@ -154,6 +154,38 @@ export function largestDifference(
 
 function lengths(values: readonly (readonly ArrayLike<number>[])[]): number[][] {
   return values.map(group => group.map(suffix => suffix.length))
+}
+
+/**
+ * bfloat16 keeps 8 bits: rounding changes a number by at most this share of it.
+ */
+const BFLOAT16_UNIT = 2 ** -8
+
+/**
+ * Standard deviation of the relative error of a hidden state in bfloat16, and of gradients likewise. A layer rounds
+ * some 12 intermediate results (two norms, queries, keys, values, rotations, attention, projections, gate, sums) and
+ * its 7 weight matrices; each is an independent error of BFLOAT16_UNIT / sqrt(3), that of a uniform distribution, and
+ * they add up as a random walk does.
+ */
+export function relativeDeviation(layers: number): number {
+  return (BFLOAT16_UNIT / Math.sqrt(3)) * Math.sqrt(19 * layers + 4)
+}
+
+/** Standard deviation of a logit in bfloat16: an error of random direction, seen along a row of the output projection. */
+export function logitDeviation(model: Model, figures: Figures): number {
+  const { layers, hiddenSize } = model.configuration
+  return (relativeDeviation(layers) * figures.logitScale) / Math.sqrt(hiddenSize)
+}
+
+/** Mean absolute difference over all tokens of two results of one shape. */
+export function meanDifference(
+  actual: readonly Float32Array[][],
+  expected: readonly (readonly ArrayLike<number>[])[],
+): number {
+  const differences = expected.flatMap((group, g) =>
+    group.flatMap((suffix, s) => Array.from(suffix, (value, i) => Math.abs(actual[g]![s]![i]! - value))),
+  )
+  return differences.reduce((a, b) => a + b) / differences.length
 }
 
 /** |actual - expected| / |expected| of two tensors taken as vectors; 0 for two zero tensors. */

@@ -1,46 +1,19 @@
 import test from 'ava'
-import { AdamW, type Model } from '../../lib/engine/index.js'
+import { AdamW } from '../../lib/engine/index.js'
 import {
   architectures,
-  type Figures,
   largestDifference,
   loadTiny,
+  logitDeviation,
   lossOf,
+  meanDifference,
   perToken,
   readFigures,
   readGradients,
   readTensors,
+  relativeDeviation,
   relativeError,
 } from '../helpers/engine.js'
-
-/** bfloat16 keeps 8 bits: rounding changes a number by at most this share of it. */
-const UNIT = 2 ** -8
-
-/**
- * Standard deviation of the relative error of a hidden state, and of gradients likewise. A layer rounds some 12
- * intermediate results (two norms, queries, keys, values, rotations, attention, projections, gate, sums) and its 7
- * weight matrices; each is an independent error of UNIT / sqrt(3), that of a uniform distribution, and they add up as
- * a random walk does.
- */
-function relativeDeviation(layers: number): number {
-  return (UNIT / Math.sqrt(3)) * Math.sqrt(19 * layers + 4)
-}
-
-/** Standard deviation of a logit: an error of random direction, seen along a row of the output projection. */
-function logitDeviation(model: Model, figures: Figures): number {
-  const { layers, hiddenSize } = model.configuration
-  return (relativeDeviation(layers) * figures.logitScale) / Math.sqrt(hiddenSize)
-}
-
-function meanDifference(
-  actual: readonly Float32Array[][],
-  expected: readonly (readonly ArrayLike<number>[])[],
-) {
-  const differences = expected.flatMap((group, g) =>
-    group.flatMap((suffix, s) => Array.from(suffix, (value, i) => Math.abs(actual[g]![s]![i]! - value))),
-  )
-  return differences.reduce((a, b) => a + b) / differences.length
-}
 
 for (const name of architectures) {
   test(`${name}: log-probabilities in bfloat16 are off by no more than its rounding explains`, async t => {
