@@ -27,7 +27,10 @@ AdamWObject::AdamWObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Adam
   if (!decoder->parameters().trainable()) fail(info.Env(), "ERR_ARGUMENT", "The model was not loaded as trainable: load it with { trainable: true }.");
   const Napi::Object object = objectArgument(info[1], "options");
   const auto number = [&](const char* name) { return numberArgument(object.Get(name), name); };
-  held_ = std::make_shared<Held>(Held{decoder, {number("beta1"), number("beta2"), number("epsilon"), number("weightDecay")}, nullptr});
+  const bool dynamic8Bit = stringArgument(object.Get("moments"), "moments") == "8bit";
+  const AdamWOptions options{number("beta1"), number("beta2"), number("epsilon"), number("weightDecay"),
+                             dynamic8Bit ? MomentType::kDynamic8Bit : MomentType::kFloat32};
+  held_ = std::make_shared<Held>(Held{decoder, options, nullptr});
 }
 
 std::shared_ptr<AdamWObject::Held> AdamWObject::held(Napi::Env env) const {

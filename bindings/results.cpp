@@ -11,6 +11,20 @@
 
 namespace rlt::bindings {
 
+namespace {
+
+const char* safetensorsType(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat: return "F32";
+    case at::kBFloat16: return "BF16";
+    case at::kShort: return "I16";
+    case at::kByte: return "U8";
+    default: throw Error("ERR_ARGUMENT", std::string("There are no saved tensors of type ") + c10::toString(type) + ".");
+  }
+}
+
+}  // namespace
+
 Napi::Array describeTensors(Napi::Env env, const NamedTensors& tensors) {
   Napi::Array list = Napi::Array::New(env, tensors.size());
   for (uint32_t i = 0; i < tensors.size(); ++i) {
@@ -20,7 +34,7 @@ Napi::Array describeTensors(Napi::Env env, const NamedTensors& tensors) {
     for (int64_t d = 0; d < tensor.dim(); ++d) shape.Set(static_cast<uint32_t>(d), Napi::Number::New(env, static_cast<double>(tensor.size(d))));
     entry.Set("name", name);
     entry.Set("shape", shape);
-    entry.Set("dtype", tensor.scalar_type() == at::kFloat ? "F32" : "BF16");
+    entry.Set("dtype", safetensorsType(tensor.scalar_type()));
     list.Set(i, entry);
   }
   return list;
@@ -33,9 +47,10 @@ const at::Tensor& findTensor(const NamedTensors& tensors, const std::string& nam
 }
 
 void readTensor(const WeightSource& source, const at::Tensor& destination, MappedFiles& files) {
-  if (destination.is_cpu()) return readWeight(source, destination, files);
+  const auto read = at::isIntegralType(destination.scalar_type(), false) ? readIntegers : readWeight;
+  if (destination.is_cpu()) return read(source, destination, files);
   const at::Tensor host = at::empty(destination.sizes(), destination.options().device(at::kCPU));
-  readWeight(source, host, files);
+  read(source, host, files);
   destination.copy_(host);
 }
 

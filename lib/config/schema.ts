@@ -252,6 +252,10 @@ const optimizer = z.strictObject({
     .describe('Moment decay rates'),
   epsilon: z.number().gt(0).default(1e-8).describe('Added to the denominator'),
   weightDecay: z.number().min(0).default(0).describe('Decoupled weight decay'),
+  moments: z
+    .enum(['float32', '8bit'])
+    .default('float32')
+    .describe('How its two moments are kept: 8bit takes 2 bytes a weight instead of 8 (CPU only)'),
   maxGradNorm: z
     .number()
     .gt(0)

@@ -10,7 +10,7 @@ import { packageRoot } from '../packageRoot.js'
 export interface TensorDescription {
   name: string
   shape: number[]
-  dtype: 'F32' | 'BF16'
+  dtype: 'F32' | 'BF16' | 'I16' | 'U8'
 }
 
 /** A loss with one value a suffix token in each array, as the addon takes it. */
@@ -121,7 +121,13 @@ export interface Addon {
   ): Promise<NativeModel>
   NativeAdamW: new (
     model: NativeModel,
-    options: { beta1: number; beta2: number; epsilon: number; weightDecay: number },
+    options: {
+      beta1: number
+      beta2: number
+      epsilon: number
+      weightDecay: number
+      moments: '8bit' | 'float32'
+    },
   ) => NativeAdamW
   systemInformation(): SystemInformation
   setThreads(threads: number): void

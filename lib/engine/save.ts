@@ -2,7 +2,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AbortedError } from '../errors.js'
 import { flushFolder, writeWhole } from '../files.js'
-import { copyModelSidecars, safetensorsHeader } from '../models/index.js'
+import { byteLength, copyModelSidecars, safetensorsHeader } from '../models/index.js'
 import { callAddon, callAddonNow, type TensorDescription } from './addon.js'
 import type { Model } from './model.js'
 
@@ -10,10 +10,6 @@ export interface SaveOptions {
   /** Weights are split into files of at most this size. Default 5 GB, as transformers does. */
   maxShardBytes?: number
   signal?: AbortSignal | undefined
-}
-
-export function byteLength(tensor: TensorDescription): number {
-  return tensor.shape.reduce((a, b) => a * b, tensor.dtype === 'F32' ? 4 : 2)
 }
 
 /** What can write some of its tensors to a file: a model, an optimizer. */
@@ -28,8 +24,7 @@ export async function writeSafetensorsFile(
   tensors: readonly TensorDescription[],
   metadata: Record<string, string>,
 ): Promise<void> {
-  const { header } = safetensorsHeader([...tensors], metadata)
-  const total = tensors.reduce((sum, tensor) => sum + byteLength(tensor), header.length)
+  const { header, byteLength: total } = safetensorsHeader([...tensors], metadata)
   const temporary = `${file}.partial`
   try {
     await callAddon(() =>

@@ -9,7 +9,7 @@ export { RepositoryCache } from './hub-cache.js'
 export { hubConnection, isNetworkFailure, isOffline } from './hub-connection.js'
 export { downloadBlob, hashOf } from './hub-file.js'
 export { copyModelSidecars, type SavedDtype } from './model-folder.js'
-export { type SafetensorsEntry, safetensorsHeader } from './safetensors-header.js'
+export { byteLength, type SafetensorsEntry, safetensorsHeader } from './safetensors-header.js'
 export {
   type DownloadProgress,
   type ModelFiles,
@@ -19,4 +19,4 @@ export {
 } from './source.js'
 export { type ChatMessage, type DecodeStream, Tokenizer } from './tokenizer.js'
 export { readWeightTable, type WeightEntry, type WeightType } from './weight-table.js'
-export { readSafetensorsFile } from './weights-safetensors.js'
+export { readSafetensorsFile, stateTypes } from './weights-safetensors.js'

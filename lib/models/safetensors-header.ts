@@ -2,11 +2,15 @@
 
 export interface SafetensorsEntry {
   name: string
-  dtype: 'F32' | 'BF16'
+  dtype: 'F32' | 'BF16' | 'I16' | 'U8'
   shape: readonly number[]
 }
 
-const bytesPerValue = { F32: 4, BF16: 2 }
+const bytesPerValue = { F32: 4, BF16: 2, I16: 2, U8: 1 }
+
+export function byteLength({ shape, dtype }: SafetensorsEntry): number {
+  return shape.reduce((product, size) => product * size, bytesPerValue[dtype])
+}
 
 /**
  * Tensors lie one after another in the order given.
@@ -19,10 +23,10 @@ export function safetensorsHeader(
 ): { header: Uint8Array; byteLength: number } {
   const table: Record<string, unknown> = { __metadata__: metadata }
   let end = 0
-  for (const { name, dtype, shape } of entries) {
+  for (const entry of entries) {
     const start = end
-    end += shape.reduce((product, size) => product * size, bytesPerValue[dtype])
-    table[name] = { dtype, shape, data_offsets: [start, end] }
+    end += byteLength(entry)
+    table[entry.name] = { dtype: entry.dtype, shape: entry.shape, data_offsets: [start, end] }
   }
   const json = Buffer.from(JSON.stringify(table))
   const length = Math.ceil(json.length / 8) * 8

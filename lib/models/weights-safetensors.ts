@@ -6,7 +6,12 @@ import { type Fields, isFields, show } from './fields.js'
 import { readShardIndex, shardIndexName } from './shard-index.js'
 import type { WeightEntry, WeightType } from './weight-table.js'
 
-const bytesPerValue: Partial<Record<string, number>> = { F32: 4, F16: 2, BF16: 2 }
+/** Bytes of a value, by the name of its type. */
+type Types = Readonly<Partial<Record<string, number>>>
+
+const weightTypes: Types = { F32: 4, F16: 2, BF16: 2 }
+/** What an optimizer's state is made of. */
+export const stateTypes: Types = { ...weightTypes, I16: 2, U8: 1 }
 
 /** The format's own limit; a longer header is damage. */
 const longestHeader = 100_000_000
@@ -40,11 +45,12 @@ async function readShards(folder: string, index: Map<string, string>): Promise<W
  */
 export async function readSafetensorsFile(
   file: string,
+  types = weightTypes,
 ): Promise<{ entries: WeightEntry[]; metadata: Record<string, string> }> {
   const { header, dataStart, size } = await readHeader(file)
   const entries = Object.entries(header)
     .filter(([name]) => name !== '__metadata__')
-    .map(([name, value]) => toEntry(file, name, value, dataStart, size))
+    .map(([name, value]) => toEntry(file, name, value, { dataStart, size, types }))
   refuseOverlaps(entries)
   const metadata = isFields(header.__metadata__) ? (header.__metadata__ as Record<string, string>) : {}
   return { entries, metadata }
@@ -85,7 +91,12 @@ function parseHeader(file: string, bytes: Buffer): Fields {
   throw new ModelError(`${file}: the safetensors header is damaged: expected a JSON object`)
 }
 
-function toEntry(file: string, name: string, value: unknown, dataStart: number, size: number): WeightEntry {
+function toEntry(
+  file: string,
+  name: string,
+  value: unknown,
+  { dataStart, size, types }: { dataStart: number; size: number; types: Types },
+): WeightEntry {
   const fail = (what: string): never => {
     throw new ModelError(`${file}: ${name}: ${what}`)
   }
@@ -94,11 +105,9 @@ function toEntry(file: string, name: string, value: unknown, dataStart: number, 
   if (!isListOfCounts(shape)) return fail(`shape: expected a list of sizes, got ${show(shape)}`)
   if (!isListOfCounts(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!)
     return fail(`data_offsets: expected [start, end], got ${show(offsets)}`)
-  const valueBytes = bytesPerValue[String(dtype)]
+  const valueBytes = Object.hasOwn(types, String(dtype)) ? types[String(dtype)] : undefined
   if (valueBytes === undefined)
-    return fail(
-      `the type ${show(dtype)} is not supported; expected one of ${Object.keys(bytesPerValue).join(', ')}`,
-    )
+    return fail(`the type ${show(dtype)} is not supported; expected one of ${Object.keys(types).join(', ')}`)
   const byteLength = offsets[1]! - offsets[0]!
   const expected = shape.reduce((product, length) => product * length, valueBytes)
   if (byteLength !== expected)

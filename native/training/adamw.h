@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "native/model/parameters.h"
+#include "native/training/moments.h"
 
 namespace rlt {
 
@@ -15,6 +16,7 @@ struct AdamWOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weightDecay = 0;
+  MomentType moments = MomentType::kFloat32;
 };
 
 struct AdamWStepResult {
@@ -23,8 +25,9 @@ struct AdamWStepResult {
   bool skipped = false;     // a gradient was not finite: nothing was changed but the gradients, which are zeroed
 };
 
-/// AdamW (Loshchilov & Hutter 2019; the update of torch.optim.AdamW) with fp32 moments and, for a bfloat16 model,
-/// fp32 master weights. Norm weights and biases are not decayed.
+/// AdamW (Loshchilov & Hutter 2019; the update of torch.optim.AdamW). Norm weights and biases are not decayed.
+/// The master weights are fp32: of a bfloat16 model the weights themselves are their upper halves, and the optimizer
+/// keeps the lower ones, so that no memory holds the same digits twice.
 class AdamW {
  public:
   AdamW(Parameters& parameters, AdamWOptions options);
@@ -35,19 +38,22 @@ class AdamW {
   int64_t steps() const { return steps_; }
   void setSteps(int64_t steps) { steps_ = steps; }
 
-  /// Moments and, for a bfloat16 model, master weights: by parameter name with a prefix that says which.
+  /// Moments and, for a bfloat16 model, lower halves of master weights: by parameter name with a prefix that says
+  /// which.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
  private:
   struct State {
     Parameter* parameter;
-    at::Tensor master;  // the parameter's own value when that is fp32
-    at::Tensor firstMoment;
-    at::Tensor secondMoment;
+    // int16, of the parameter's shape: master weight = bits of the bfloat16 weight * 2^16 + this. Undefined where the
+    // parameter is fp32.
+    at::Tensor lowerHalf;
+    Moments moments;
   };
 
   double gradientNorm() const;
   void update(State& state, double learningRate, double gradientScale);
+  void updateOnCpu(State& state, double learningRate, double gradientScale);
 
   AdamWOptions options_;
   std::vector<State> states_;

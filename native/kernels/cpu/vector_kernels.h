@@ -61,8 +61,9 @@ struct VectorKernels {
   void (*logProbabilityGradient)(T* logits, int64_t n, float scale, float logNormaliser, int64_t target, float coefficient);
   /// out[i] = exp(scale * logits[i] - maximum).
   void (*exponentials)(const T* logits, float* out, int64_t n, float scale, float maximum);
-  /// One AdamW pass; value is written from the fp32 master weight.
-  void (*adamW)(T* value, float* master, float* gradient, float* firstMoment, float* secondMoment, int64_t n,
+  /// One AdamW pass; zeroes the gradient. The fp32 master weight of a bf16 value is its bits * 2^16 + lowerHalf; a
+  /// float value is its own, and lowerHalf is null.
+  void (*adamW)(T* value, int16_t* lowerHalf, float* gradient, float* firstMoment, float* secondMoment, int64_t n,
                 const struct AdamWStep& step);
 };
 

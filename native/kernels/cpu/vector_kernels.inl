@@ -268,8 +268,28 @@ static void exponentials(const T* logits, float* out, int64_t n, float scale, fl
   for (int64_t i = 0; i < n; ++i) out[i] = exponential(Widen::load(logits + i) * scale - maximum);
 }
 
+/// A fp32 master weight where it lies: whole, or as a bf16 value and the rest of its bits.
+struct Master {
+  static inline float load(const float* value, const int16_t*, int64_t i) { return value[i]; }
+  static inline void store(float* value, int16_t*, int64_t i, float updated) { value[i] = updated; }
+  static inline float load(const bf16* value, const int16_t* lowerHalf, int64_t i) {
+    const uint32_t bits = (static_cast<uint32_t>(value[i].bits) << 16) + static_cast<uint32_t>(static_cast<int32_t>(lowerHalf[i]));
+    float master;
+    __builtin_memcpy(&master, &bits, 4);
+    return master;
+  }
+  static inline void store(bf16* value, int16_t* lowerHalf, int64_t i, float updated) {
+    // Rounds a tie away from zero: then what remains fits in 16 bits with a sign.
+    uint32_t bits;
+    __builtin_memcpy(&bits, &updated, 4);
+    const uint32_t upper = (bits + 0x8000) >> 16;
+    value[i].bits = static_cast<uint16_t>(upper);
+    lowerHalf[i] = static_cast<int16_t>(static_cast<uint16_t>(bits - (upper << 16)));
+  }
+};
+
 template <typename T>
-static void adamW(T* value, float* master, float* gradient, float* firstMoment, float* secondMoment, int64_t n,
+static void adamW(T* value, int16_t* lowerHalf, float* gradient, float* firstMoment, float* secondMoment, int64_t n,
                   const AdamWStep& s) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
@@ -278,9 +298,8 @@ static void adamW(T* value, float* master, float* gradient, float* firstMoment, 
     const float v = s.beta2 * secondMoment[i] + (1.0f - s.beta2) * g * g;
     firstMoment[i] = m;
     secondMoment[i] = v;
-    const float updated = master[i] * s.decay - s.stepSize * m / (__builtin_sqrtf(v) * s.inverseRootBiasCorrection2 + s.epsilon);
-    master[i] = updated;
-    Widen::store(value + i, updated);
+    const float updated = Master::load(value, lowerHalf, i) * s.decay - s.stepSize * m / (__builtin_sqrtf(v) * s.inverseRootBiasCorrection2 + s.epsilon);
+    Master::store(value, lowerHalf, i, updated);
     gradient[i] = 0.0f;
   }
 }

@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kPieceBytes = 32 << 20;
 
 bool isStorable(at::ScalarType type) {
-  return type == at::kFloat || type == at::kBFloat16 || type == at::kInt || type == at::kLong;
+  return type == at::kFloat || type == at::kBFloat16 || type == at::kShort || type == at::kByte;
 }
 
 }  // namespace
@@ -55,7 +55,7 @@ SafetensorsWriter::~SafetensorsWriter() {
 
 void SafetensorsWriter::write(const at::Tensor& tensor) {
   if (!tensor.defined() || !isStorable(tensor.scalar_type())) {
-    throw Error("ERR_ARGUMENT", path_ + ": float32, bfloat16, int32 and int64 tensors can be written, not " +
+    throw Error("ERR_ARGUMENT", path_ + ": float32, bfloat16, int16 and uint8 tensors can be written, not " +
                                     (tensor.defined() ? c10::toString(tensor.scalar_type()) : "an undefined one"));
   }
   const int64_t length = tensor.numel() * static_cast<int64_t>(tensor.element_size());

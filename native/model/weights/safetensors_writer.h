@@ -23,7 +23,7 @@ class SafetensorsWriter {
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
-  /// Appends a float32, bfloat16, int32 or int64 tensor of any layout on any device, in the order of the
+  /// Appends a float32, bfloat16, int16 or uint8 tensor of any layout on any device, in the order of the
   /// header. What is not dense in host memory is brought there in pieces. Throws Error ERR_ARGUMENT for
   /// another type and for a tensor that does not fit in the rest of the file.
   void write(const at::Tensor& tensor);

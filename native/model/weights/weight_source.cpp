@@ -27,11 +27,15 @@ std::string text(at::IntArrayRef shape) {
 
 std::string place(const WeightSource& source) { return source.file + ": tensor " + source.name; }
 
-void checkDestination(const WeightSource& source, const at::Tensor& destination) {
+void checkShape(const WeightSource& source, const at::Tensor& destination) {
   if (destination.sizes() != at::IntArrayRef(source.shape)) {
     throw Error("ERR_SHAPE", place(source) + " has the shape " + text(source.shape) +
                                  " but the model expects " + text(destination.sizes()));
   }
+}
+
+void checkDestination(const WeightSource& source, const at::Tensor& destination) {
+  checkShape(source, destination);
   if (destination.dim() != 1 && destination.dim() != 2) {
     throw Error("ERR_SHAPE", place(source) + " has " + std::to_string(destination.dim()) +
                                  " dimensions; weights have 1 or 2");
@@ -140,6 +144,17 @@ void readWeight(const WeightSource& source, const at::Tensor& destination, Mappe
   } else {
     readRows(rows, file, source.offset, destination.mutable_data_ptr<c10::BFloat16>(), stride);
   }
+}
+
+void readIntegers(const WeightSource& source, const at::Tensor& destination, MappedFiles& files) {
+  checkShape(source, destination);
+  const char* type = destination.scalar_type() == at::kShort ? "I16" : "U8";
+  if (source.type != type) {
+    throw Error("ERR_ARGUMENT", place(source) + " has the type " + source.type + " but " + type + " is expected");
+  }
+  const int64_t length = destination.numel() * static_cast<int64_t>(destination.element_size());
+  const uint8_t* bytes = files.open(source.file).bytes(source.offset, length);
+  std::memcpy(destination.mutable_data_ptr(), bytes, static_cast<size_t>(length));
 }
 
 }  // namespace rlt

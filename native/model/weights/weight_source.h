@@ -32,4 +32,8 @@ struct WeightSource {
 /// ERR_MODEL_FILE (unknown type, byte length that does not fit the shape, file too short).
 void readWeight(const WeightSource& source, const at::Tensor& destination, MappedFiles& files);
 
+/// Reads an integer tensor (type I16 or U8) as it is into a dense int16 or uint8 one of the same shape on the CPU.
+/// Throws Error ERR_SHAPE (shapes differ), ERR_ARGUMENT (types differ) or ERR_MODEL_FILE (file too short).
+void readIntegers(const WeightSource& source, const at::Tensor& destination, MappedFiles& files);
+
 }  // namespace rlt
