@@ -6,6 +6,7 @@ export {
   type DataSource,
   type FormatConfig,
   type RewardConfig,
+  type SamplingConfig,
   type TrainConfig,
   type TrainConfigInput,
   trainSchema,

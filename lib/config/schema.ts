@@ -316,6 +316,7 @@ export type DataSource = TrainConfig['data']['train']
 export type DataColumn = DataSource['columns']['question']
 export type FormatConfig = TrainConfig['format']
 export type RewardConfig = TrainConfig['reward']
+export type SamplingConfig = TrainConfig['sampling']
 
 function withStyleDefaults(value: unknown): unknown {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return value

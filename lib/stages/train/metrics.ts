@@ -4,7 +4,7 @@ import { peakMemoryBytes } from '../../engine/index.js'
 import type { Tokenizer } from '../../models/index.js'
 import type { ComposedReward, GroupAdvantages } from '../../rewards/index.js'
 import type { CompletionRow, MetricsRow } from '../../runs/index.js'
-import type { ExplanationGroup } from './sampling.js'
+import type { ExplanationGroup } from '../shared/sampling.js'
 import type { Stopwatch } from './stopwatch.js'
 import type { UpdateStatistics } from './update.js'
 

@@ -2,18 +2,9 @@
 import { join } from 'node:path'
 import type { TrainConfig } from '../../config/index.js'
 import { Model } from '../../engine/index.js'
-import { ConfigurationError } from '../../errors.js'
 import { type ModelFiles, resolveModel } from '../../models/index.js'
+import { checkNaturalness, type Student } from '../shared/students.js'
 import type { TrainingRun } from './run.js'
-
-export interface Student {
-  /** As the configuration calls it. */
-  name: string
-  model: Model
-  weight: number
-  /** Whether its tokens are the teacher's. If not, only its understanding can be measured. */
-  sharesTokenizer: boolean
-}
 
 export interface Models {
   teacher: Model
@@ -68,7 +59,7 @@ export async function loadModels(
           ? await initialTeacher()
           : await load(config.teacher.model, wanted)
     const sharesTokenizer = model.tokenizer.fingerprint === teacher.tokenizer.fingerprint
-    if (!sharesTokenizer) refuseNaturalness(name, config)
+    checkNaturalness({ name, sharesTokenizer }, config.teacher.model, config.reward)
     students.push({ name, model, weight, sharesTokenizer })
   }
 
@@ -105,17 +96,4 @@ async function fetchModel(name: string, run: TrainingRun): Promise<ModelFiles> {
     ...(run.signal ? { signal: run.signal } : {}),
     onProgress: ({ bytes, totalBytes = 0 }) => run.phase('load', run.step + 1, bytes, totalBytes),
   })
-}
-
-function refuseNaturalness(student: string, config: TrainConfig): void {
-  if (config.reward.naturalness.coefficient === 0) return
-  throw new ConfigurationError(
-    `The student ${student} has another tokenizer than the teacher ${config.teacher.model}.\n` +
-      'What this allows: understanding, for the student reads the explanation as text and is scored on the tokens of ' +
-      'the solution, which are its own.\n' +
-      'What this forbids: naturalness, which compares the log-probabilities of teacher and student token by token; ' +
-      'their tokens are not the same.\n' +
-      'Either take a student with the same tokenizer (one of the same model family), or go without naturalness: ' +
-      '--set reward.naturalness.coefficient=0',
-  )
 }

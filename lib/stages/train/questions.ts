@@ -1,15 +1,7 @@
 import type { TrainConfig } from '../../config/index.js'
 import { DataOrder, hashCounters, purposes, type Row, teacherPrompt } from '../../data/index.js'
 import type { Tokenizer } from '../../models/index.js'
-
-/** A question to be explained several times. */
-export interface Request {
-  row: Row
-  /** The teacher's prompt. */
-  prefix: Int32Array
-  samples: number
-  seed: bigint
-}
+import type { Request } from '../shared/sampling.js'
 
 /** Which questions a step asks. A function of the step: nothing to save, nothing to get ahead of what was trained on. */
 export class Questions {

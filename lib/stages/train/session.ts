@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import type { TrainConfig } from '../../config/index.js'
 import { type Dataset, fingerprint, readDataset, rowsThatFit } from '../../data/index.js'
 import { AdamW, type Model } from '../../engine/index.js'
+import type { Tokenizer } from '../../models/index.js'
 import { loadTerms, type Term } from '../../rewards/index.js'
 import { type CompletionRow, type MetricsRow, RunError } from '../../runs/index.js'
+import type { Student } from '../shared/students.js'
 import { adviceOn } from './advice.js'
 import { Evaluation } from './evaluation.js'
-import { loadModels, type Student } from './models.js'
+import { loadModels } from './models.js'
 import { Questions } from './questions.js'
 import { Reference } from './reference.js'
 import type { TrainingRun } from './run.js'
@@ -100,6 +102,10 @@ export class Session {
       for (const disposable of disposables) disposable.dispose()
       throw error
     }
+  }
+
+  get tokenizer(): Tokenizer {
+    return this.teacher.tokenizer
   }
 
   /** What every long call of the engine is given. */

@@ -3,7 +3,7 @@ import { freemem } from 'node:os'
 import { permutation, purposes } from '../../data/index.js'
 import type { GrpoLoss, LossStatistics, Model } from '../../engine/index.js'
 import type { GroupAdvantages } from '../../rewards/index.js'
-import type { ExplanationGroup } from './sampling.js'
+import type { ExplanationGroup } from '../shared/sampling.js'
 import type { Session } from './session.js'
 
 export interface UpdateInput {
