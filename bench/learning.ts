@@ -10,7 +10,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
-import { loadConfig } from '../lib/config/index.js'
+import { loadConfig, trainKind } from '../lib/config/index.js'
 import { curve, type Series } from '../lib/report/curves.js'
 import type { MetricsRow } from '../lib/runs/index.js'
 import { train } from '../lib/stages/train.js'
@@ -32,7 +32,7 @@ console.log('seed  before            after             gain    its standard erro
 const gains: number[] = []
 for (const seed of seeds) {
   const run = join(folder, `seed-${seed}`)
-  const { config } = await loadConfig(preset, [`training.seed=${seed}`, `output.folder=${run}`])
+  const { config } = await loadConfig(trainKind, preset, [`training.seed=${seed}`, `output.folder=${run}`])
   const rows = (await measured(run, config.training.steps)) ?? (await runAndMeasure(config, run))
   const [before, after] = [rows[0]!, rows.at(-1)!]
   const gain = after['held_out/reward']! - before['held_out/reward']!

@@ -6,6 +6,7 @@ export {
   presetNames,
   type TrainConfig,
   type TrainConfigInput,
+  trainKind,
 } from './config/index.js'
 export * from './engine/index.js'
 export * from './errors.js'

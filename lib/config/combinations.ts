@@ -5,15 +5,15 @@
  */
 import { formatPlaceholders } from './formats.js'
 import type { Path, Problem } from './problem.js'
-import type { TrainConfig } from './schema.js'
+import type { FormatConfig, RewardConfig, TrainConfig } from './schema.js'
 import { nearest } from './suggest.js'
 
-type Complain = (path: Path, message: string) => void
+export type Complain = (path: Path, message: string) => void
 
 export function impossibleCombinations(config: TrainConfig): Problem[] {
   const problems: Problem[] = []
   const complain: Complain = (path, message) => problems.push({ path, message })
-  for (const rule of [groups, referencePolicy, steps, rewardVaries, sources, heldOutRows, formatTexts])
+  for (const rule of [groups, referencePolicy, steps, checkReward, sources, heldOutRows, checkFormat])
     rule(config, complain)
   return problems
 }
@@ -54,8 +54,8 @@ function steps({ optimizer, training }: TrainConfig, complain: Complain) {
     )
 }
 
-function rewardVaries({ reward }: TrainConfig, complain: Complain) {
-  const used = (part: TrainConfig['reward']['understanding']) =>
+export function checkReward({ reward }: { reward: RewardConfig }, complain: Complain) {
+  const used = (part: RewardConfig['understanding']) =>
     part.coefficient !== 0 &&
     [part.mean, part.sum, part.min, part.max, part.median, part.firstQuartile, part.lastQuartile].some(
       w => w !== 0,
@@ -65,15 +65,20 @@ function rewardVaries({ reward }: TrainConfig, complain: Complain) {
     !used(reward.naturalness) &&
     !reward.terms.some(term => term.weight !== 0)
   )
-    complain(
-      ['reward'],
-      'every part has weight 0, so all rewards would be equal and nothing would be learned',
-    )
+    complain(['reward'], 'every part has weight 0, so all rewards would be equal and tell nothing')
+}
+
+export function checkSource(
+  { path, hub }: { path?: string | undefined; hub?: string | undefined },
+  at: Path,
+  complain: Complain,
+) {
+  if ([path, hub].filter(Boolean).length !== 1)
+    complain(at, `expected one of path and hub, got ${path ? 'both' : 'neither'}`)
 }
 
 function sources({ data }: TrainConfig, complain: Complain) {
-  if ([data.train.path, data.train.hub].filter(Boolean).length !== 1)
-    complain(['data', 'train'], `expected one of path and hub, got ${data.train.path ? 'both' : 'neither'}`)
+  checkSource(data.train, ['data', 'train'], complain)
   if (!data.heldOut) return
   const named = (['rows', 'path', 'hub'] as const).filter(key => data.heldOut?.[key] !== undefined)
   if (named.length !== 1)
@@ -113,7 +118,7 @@ function heldOutRows({ data, training }: TrainConfig, complain: Complain) {
     )
 }
 
-function formatTexts({ format }: TrainConfig, complain: Complain) {
+export function checkFormat({ format }: { format: FormatConfig }, complain: Complain) {
   const texts = ['teacherUser', 'teacherAssistant', 'studentUser', 'studentAssistant'] as const
   const occurrences = (text: string, placeholder: string) => text.split(`{${placeholder}}`).length - 1
   for (const key of texts)

@@ -1,5 +1,10 @@
 export { type FormatTexts, formatPlaceholders, formatStyles } from './formats.js'
+export { type ExplainConfig, type ExplainConfigInput, explainKind } from './kinds/explain.js'
+export type { ConfigKind } from './kinds/kind.js'
+export { type RankConfig, type RankConfigInput, rankKind } from './kinds/rank.js'
+export { trainKind } from './kinds/train.js'
 export { formatConfig, type LoadedConfig, loadConfig, parseConfig, presetNames } from './load.js'
+export { type OutputFormat, outputExtensions, outputFormat } from './output-format.js'
 export { loadRunConfig } from './resume.js'
 export {
   type DataColumn,

@@ -78,7 +78,8 @@ export function overlay(lower: unknown, upper: unknown, path: Path = []): unknow
 
 const alternatives = ['rows', 'path', 'hub']
 const isSource = (path: Path) =>
-  path.length === 2 && path[0] === 'data' && (path[1] === 'train' || path[1] === 'heldOut')
+  path[0] === 'data' &&
+  (path.length === 1 || (path.length === 2 && ['train', 'heldOut'].includes(String(path[1]))))
 const dataNamed = (value: Record<string, unknown>) => alternatives.some(key => key in value)
 
 /** A `--set path.to=value`: the value is YAML, list entries are named by their index from 0. */
@@ -129,8 +130,8 @@ export function setAt(root: unknown, path: Path, value: unknown): { value: unkno
     key = part
   }
   parent[key] = value
-  if (isSource(path.slice(0, 2)) && alternatives.includes(String(path[2])))
-    for (const other of alternatives) if (other !== path[2]) delete parent[other]
+  if (isSource(path.slice(0, -1)) && alternatives.includes(String(key)))
+    for (const other of alternatives) if (other !== key) delete parent[other]
   return { value: holder.root }
 }
 
@@ -151,8 +152,9 @@ export function absolutePaths(value: unknown, folder: string): unknown {
       holder[key] = resolve(folder, path)
   }
   const list = (entries: unknown) => (Array.isArray(entries) ? entries : [])
-  absolute(copy.teacher, 'model', true)
+  for (const key of ['model', 'weights']) absolute(copy.teacher, key, true)
   for (const student of list(copy.students)) absolute(student, 'model', true)
+  absolute(copy.data, 'path', false)
   if (isMapping(copy.data))
     for (const source of [copy.data.train, copy.data.heldOut]) absolute(source, 'path', false)
   if (isMapping(copy.reward)) for (const term of list(copy.reward.terms)) absolute(term, 'module', true)

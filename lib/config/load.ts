@@ -6,32 +6,34 @@ import { dirname, join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { ConfigurationError, UsageError } from '../errors.js'
 import { packageRoot } from '../packageRoot.js'
+import type { ConfigKind } from './kinds/kind.js'
 import { absolutePaths, isMapping, type Layer, overlay, readLayer, readSet, setAt } from './layers.js'
 import { formatProblem, type Path, type Position, type Problem } from './problem.js'
-import type { TrainConfig } from './schema.js'
 import { nearest } from './suggest.js'
 import { validate } from './validate.js'
 
-export interface LoadedConfig {
-  config: TrainConfig
+export interface LoadedConfig<T> {
+  config: T
   /** What the values came from, lowest first: `preset quickstart`, a file, each `--set`. */
   sources: string[]
 }
 
 /**
- * @param source a preset's name, or the path of a YAML file; a file may begin with `preset: NAME`
+ * @param source a preset's name, or the path of a YAML file; a file may begin with `preset: NAME`. Undefined if `sets`
+ *   say everything
  * @param sets `path.to.option=value`, applied in order
  * @throws {UsageError} no such preset or file
  * @throws {ConfigurationError} with every problem of the configuration, each with file, line and column
  */
-export async function loadConfig(
-  source: string,
+export async function loadConfig<T>(
+  kind: ConfigKind<T>,
+  source: string | undefined,
   sets: readonly string[] = [],
   cwd = process.cwd(),
-): Promise<LoadedConfig> {
+): Promise<LoadedConfig<T>> {
   const layers: Layer[] = []
   const problems: [Problem, Position | undefined][] = []
-  let value: unknown
+  let value: unknown = source === undefined ? {} : undefined
 
   const addFile = async (file: string, label: string, folder = dirname(file)) => {
     const { layer, problems: syntax } = readLayer(label, await readText(file))
@@ -49,17 +51,18 @@ export async function loadConfig(
       problems.push([{ path: [], message: 'expected a mapping of options' }, layer.locate([])])
   }
   const addPreset = async (name: string, position?: Position) => {
-    const names = await presetNames()
-    if (names.includes(name)) return addFile(presetFile(name), `preset ${name}`, packageRoot())
+    const names = await presetNames(kind)
+    if (names.includes(name)) return addFile(presetFile(kind, name), `preset ${name}`, packageRoot())
     const meant = nearest(name, names)
-    const message = `there is no preset ${name}; ${meant ? `did you mean ${meant}?` : `expected one of ${names.join(', ')}`}`
+    const known = names.length > 0 ? `expected one of ${names.join(', ')}` : `rlt ${kind.name} has none`
+    const message = `there is no preset ${name}; ${meant ? `did you mean ${meant}?` : known}`
     if (!position)
       throw new UsageError(`${message}\nA configuration file is named by its path, such as ./${name}.yaml.`)
     problems.push([{ path: ['preset'], message }, position])
   }
 
-  if (looksLikeFile(source)) await addFile(resolve(cwd, source), source)
-  else await addPreset(source)
+  if (source !== undefined)
+    await (looksLikeFile(source) ? addFile(resolve(cwd, source), source) : addPreset(source))
 
   for (const argument of sets) {
     const { layer, path, problems: syntax } = readSet(argument)
@@ -76,34 +79,35 @@ export async function loadConfig(
   value = absolutePaths(value, cwd)
 
   // A text that is not YAML has no values to judge.
-  const result = problems.length === 0 || isMapping(value) ? validate(value) : { problems: [] }
+  const result = problems.length === 0 || isMapping(value) ? validate(kind, value) : { problems: [] }
   if ('problems' in result) problems.push(...result.problems.map(problem => locate(problem, layers)))
   if (problems.length > 0 || !('config' in result)) throw configurationError(problems)
   return { config: result.config, sources: layers.map(layer => layer.source) }
 }
 
 /** A configuration from a plain object, for callers in Node; paths are relative to the working directory. */
-export function parseConfig(value: unknown): TrainConfig {
-  const result = validate(absolutePaths(value, process.cwd()))
+export function parseConfig<T>(kind: ConfigKind<T>, value: unknown): T {
+  const result = validate(kind, absolutePaths(value, process.cwd()))
   if ('config' in result) return result.config
   throw configurationError(result.problems.map(problem => [problem, undefined]))
 }
 
 /** YAML that loads again to the same configuration, every option written out. */
-export function formatConfig(config: TrainConfig): string {
+export function formatConfig(config: object): string {
   return stringify(config, { lineWidth: 0, aliasDuplicateObjects: false })
 }
 
-export async function presetNames(): Promise<string[]> {
-  const files = await readdir(presetFolder())
+export async function presetNames(kind: { name: string }): Promise<string[]> {
+  // Not every stage has presets.
+  const files = await readdir(presetFolder(kind)).catch(() => [])
   return files
     .filter(file => file.endsWith('.yaml'))
     .map(file => file.slice(0, -'.yaml'.length))
     .sort()
 }
 
-const presetFolder = () => join(packageRoot(), 'lib', 'config', 'presets')
-const presetFile = (name: string) => join(presetFolder(), `${name}.yaml`)
+const presetFolder = ({ name }: { name: string }) => join(packageRoot(), 'lib', 'config', 'presets', name)
+const presetFile = (kind: { name: string }, name: string) => join(presetFolder(kind), `${name}.yaml`)
 const looksLikeFile = (source: string) => /\.(ya?ml|json)$|[/\\]/.test(source)
 
 async function readText(file: string): Promise<string> {

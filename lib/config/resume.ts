@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConfigurationError, UsageError } from '../errors.js'
+import { trainKind } from './kinds/train.js'
 import { loadConfig } from './load.js'
 import { formatValue } from './problem.js'
 import type { TrainConfig } from './schema.js'
@@ -29,8 +30,8 @@ export async function loadRunConfig(folder: string, sets: readonly string[] = []
   const file = join(folder, 'config.yaml')
   const found = await stat(file).catch(() => undefined)
   if (!found) throw new UsageError(`--resume: ${folder} is not a run folder: there is no config.yaml in it`)
-  const { config: started } = await loadConfig(file)
-  const { config } = await loadConfig(file, sets)
+  const { config: started } = await loadConfig(trainKind, file)
+  const { config } = await loadConfig(trainKind, file, sets)
   const changed = differences(started, config).filter(path => !changeable.includes(path))
   if (changed.length > 0) {
     const was = changed.map(

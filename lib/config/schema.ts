@@ -8,13 +8,13 @@
 import { z } from 'zod'
 import { formatStyles } from './formats.js'
 
-const count = () => z.int().min(1)
-const countOrZero = () => z.int().min(0)
+export const count = () => z.int().min(1)
+export const countOrZero = () => z.int().min(0)
 const text = () => z.string()
-const name = () => z.string().min(1)
+export const name = () => z.string().min(1)
 const weight = () => z.number()
 
-const dtype = () => z.enum(['auto', 'float32', 'bfloat16'])
+export const dtype = () => z.enum(['auto', 'float32', 'bfloat16'])
 
 const teacherModel = z.strictObject({
   model: name().describe(
@@ -29,7 +29,7 @@ const teacherModel = z.strictObject({
     .describe('Recompute activations in the backward pass instead of keeping them: slower, much less memory'),
 })
 
-const studentModel = z.strictObject({
+export const studentModel = z.strictObject({
   model: name().describe(
     "A frozen model that judges explanations, named like teacher.model; 'teacher' is the teacher's initial weights",
   ),
@@ -61,9 +61,10 @@ const reference = z.strictObject({
  * A column by its name. Into a nested one, names and list indices are joined by dots: conversations.0.value.
  * With `between`, the text between the first of the one and the next of the other, trimmed.
  */
-const column = () => z.union([name(), z.strictObject({ column: name(), between: z.tuple([name(), name()]) })])
+export const column = () =>
+  z.union([name(), z.strictObject({ column: name(), between: z.tuple([name(), name()]) })])
 
-const columns = z.strictObject({
+export const columns = z.strictObject({
   question: column().default('question').describe('Column (or key) that holds the question'),
   solution: column().default('solution').describe('Column that holds the solution, which the teacher sees'),
   answer: column()
@@ -72,7 +73,7 @@ const columns = z.strictObject({
     .describe('Column that holds the final answer alone, if there is one'),
 })
 
-const sourceShape = {
+export const sourceShape = {
   path: name().optional().describe('A local file: .jsonl, .json, .csv or .parquet'),
   hub: name().optional().describe('A data set on the hub: org/name[@revision]'),
   split: name().default('train').describe('hub: the split to read'),
@@ -119,7 +120,7 @@ const data = z.strictObject({
 })
 
 /** The text around a question, its solution and its explanation. The defaults are those of `style`. */
-const format = z.preprocess(
+export const format = z.preprocess(
   withStyleDefaults,
   z.strictObject({
     style: z
@@ -137,7 +138,7 @@ const format = z.preprocess(
   }),
 )
 
-const sampling = z.strictObject({
+export const sampling = z.strictObject({
   completions: count().default(64).describe('Explanations sampled for each question: the size of a group'),
   temperature: z.number().gt(0).default(0.7).describe('Softmax temperature'),
   topP: z
@@ -176,7 +177,7 @@ const clip = () =>
     .default(null)
     .describe('Largest magnitude of one token before reducing; null is off')
 
-const reward = z.strictObject({
+export const reward = z.strictObject({
   temperature: z.number().gt(0).default(0.7).describe('Temperature of all log-probabilities in the reward'),
   understanding: z
     .strictObject({
@@ -264,20 +265,17 @@ const optimizer = z.strictObject({
     .describe('Global norm that gradients are clipped to; null is off'),
 })
 
+export const tokenBudget = () =>
+  countOrZero().default(0).describe('Tokens that go through a model at once; 0 lets the engine choose')
+export const seed = () => z.int().min(0).max(0xffffffff).default(0)
+
 const training = z.strictObject({
   steps: count().default(125).describe('Training steps'),
   promptsPerStep: count()
     .default(16)
     .describe('Questions in a step; each gets sampling.completions explanations'),
-  tokenBudget: countOrZero()
-    .default(0)
-    .describe('Tokens that go through a model at once; 0 lets the engine choose'),
-  seed: z
-    .int()
-    .min(0)
-    .max(0xffffffff)
-    .default(0)
-    .describe('Decides the order of the data and every sampled token'),
+  tokenBudget: tokenBudget(),
+  seed: seed().describe('Decides the order of the data and every sampled token'),
   saveEvery: countOrZero().default(25).describe('Steps between checkpoints; 0 saves at the end only'),
   keepCheckpoints: count().default(2).describe('Checkpoints kept; older ones are removed'),
   evaluateEvery: countOrZero()
@@ -292,12 +290,16 @@ const output = z.strictObject({
   folder: name().default('runs/train').describe('The run folder'),
 })
 
+/** Of every stage that loads models. */
+export const device = () => z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('Where the models run')
+export const threads = () => countOrZero().default(0).describe('CPU threads; 0 is all')
+
 export const trainSchema = z.strictObject({
   teacher: teacherModel,
   students: z.array(studentModel).min(1).describe('The frozen models that judge explanations'),
   reference: reference.prefault({}),
-  device: z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('Where the models run'),
-  threads: countOrZero().default(0).describe('CPU threads; 0 is all'),
+  device: device(),
+  threads: threads(),
   data,
   format: format.prefault({}),
   sampling: sampling.prefault({}),

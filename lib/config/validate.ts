@@ -1,38 +1,39 @@
-/** From a plain value to a `TrainConfig`, or to every problem that it has. */
+/** From a plain value to a configuration, or to every problem that it has. */
 import { z } from 'zod'
-import { impossibleCombinations } from './combinations.js'
+import type { ConfigKind } from './kinds/kind.js'
 import { isMapping } from './layers.js'
 import { formatPath, formatValue, type Path, type Problem } from './problem.js'
-import { type TrainConfig, trainSchema } from './schema.js'
 import { nearest } from './suggest.js'
 
 type Issue = z.core.$ZodIssue
 type JsonSchema = z.core.JSONSchema.BaseSchema
 
-export function validate(value: unknown): { config: TrainConfig } | { problems: Problem[] } {
-  const result = trainSchema.safeParse(value)
+/** Any configuration, where it does not matter which. */
+type AnyKind = Pick<ConfigKind<unknown>, 'name' | 'schema'>
+
+export function validate<T>(kind: ConfigKind<T>, value: unknown): { config: T } | { problems: Problem[] } {
+  const result = kind.schema.safeParse(value)
   if (result.success) {
-    const problems = impossibleCombinations(result.data)
+    const problems = kind.checkCombinations(result.data)
     return problems.length === 0 ? { config: result.data } : { problems }
   }
-  const problems = result.error.issues.flatMap(issue => describeIssue(issue, value))
-  return { problems: [...problems, ...combinationsOfTheRest(value, problems)] }
+  const problems = result.error.issues.flatMap(issue => describeIssue(kind, issue, value))
+  return { problems: [...problems, ...combinationsOfTheRest(kind, value, problems)] }
 }
 
 /**
  * Impossible combinations in a configuration that has other faults too, so that all are reported at once:
  * what is at fault is replaced by its default (a placeholder where it has none), and what is said about it is dropped.
  */
-function combinationsOfTheRest(value: unknown, problems: Problem[]): Problem[] {
+function combinationsOfTheRest<T>(kind: ConfigKind<T>, value: unknown, problems: Problem[]): Problem[] {
   const repaired: unknown = isMapping(value) ? structuredClone(value) : {}
   for (const { path } of problems) remove(repaired, path)
-  const placeholders = { teacher: { model: '?' }, students: [{ model: '?' }], data: { train: { path: '?' } } }
-  const result = trainSchema.safeParse(fill(repaired, placeholders))
+  const result = kind.schema.safeParse(fill(repaired, kind.placeholders))
   if (!result.success) return []
   const touches = (a: Path, b: Path) => a.every((part, i) => i >= b.length || part === b[i])
-  return impossibleCombinations(result.data).filter(
-    found => !problems.some(problem => touches(problem.path, found.path)),
-  )
+  return kind
+    .checkCombinations(result.data)
+    .filter(found => !problems.some(problem => touches(problem.path, found.path)))
 }
 
 function remove(value: unknown, path: Path) {
@@ -51,11 +52,11 @@ function fill(value: unknown, missing: unknown): unknown {
   return filled
 }
 
-function describeIssue(issue: Issue, root: unknown): Problem[] {
+function describeIssue(kind: AnyKind, issue: Issue, root: unknown): Problem[] {
   const path = issue.path as Path
-  if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey([...path, key]))
+  if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey(kind, [...path, key]))
   const value = valueAt(root, path)
-  const schema = schemaAt(path)
+  const schema = schemaAt(kind, path)
   const expected = schema ? describeSchema(schema) : issue.message
   if (value === undefined) return [{ path, message: `missing; expected ${expected}` }]
   const guess = typeof value === 'string' && schema ? nearest(value, wordsOf(schema)) : undefined
@@ -63,12 +64,13 @@ function describeIssue(issue: Issue, root: unknown): Problem[] {
   return [{ path, message: `expected ${expected}, got ${formatValue(value)}${hint}` }]
 }
 
-function unknownKey(path: Path): Problem {
+function unknownKey(kind: AnyKind, path: Path): Problem {
   const key = String(path.at(-1))
   const parent = path.slice(0, -1)
-  const siblings = Object.keys(schemaAt(parent)?.properties ?? {})
+  const siblings = Object.keys(schemaAt(kind, parent)?.properties ?? {})
   const sibling = nearest(key, siblings)
-  const elsewhere = sibling === undefined ? allOptions().filter(option => option.at(-1) === key) : []
+  const elsewhere =
+    sibling === undefined ? allOptions(schemaRoot(kind)).filter(option => option.at(-1) === key) : []
   const hint =
     sibling !== undefined
       ? `did you mean ${sibling}?`
@@ -88,14 +90,17 @@ export function valueAt(value: unknown, path: Path): unknown {
 }
 
 /** The schema as JSON Schema, which can be walked and read; made when first needed, for a complaint or for help. */
-let jsonSchema: JsonSchema | undefined
-function schemaRoot(): JsonSchema {
-  jsonSchema ??= z.toJSONSchema(trainSchema, { io: 'output', unrepresentable: 'any', reused: 'inline' })
-  return jsonSchema
+const jsonSchemas = new Map<string, JsonSchema>()
+function schemaRoot({ name, schema }: AnyKind): JsonSchema {
+  const known = jsonSchemas.get(name)
+  if (known) return known
+  const made = z.toJSONSchema(schema, { io: 'output', unrepresentable: 'any', reused: 'inline' })
+  jsonSchemas.set(name, made)
+  return made
 }
 
-function schemaAt(path: Path): JsonSchema | undefined {
-  let schema: JsonSchema | undefined = schemaRoot()
+function schemaAt(kind: AnyKind, path: Path): JsonSchema | undefined {
+  let schema: JsonSchema | undefined = schemaRoot(kind)
   for (const part of path) {
     const options: JsonSchema[] = schema.anyOf ? (schema.anyOf as JsonSchema[]) : [schema]
     const step = (option: JsonSchema) =>
@@ -177,9 +182,9 @@ export interface OptionDescription {
 }
 
 /** Every option with what it takes and what it is for, in the schema's order. */
-export function describeOptions(): OptionDescription[] {
-  return allOptions().map(path => {
-    const schema = schemaAt(path)!
+export function describeOptions(kind: AnyKind): OptionDescription[] {
+  return allOptions(schemaRoot(kind)).map(path => {
+    const schema = schemaAt(kind, path)!
     return {
       path: formatPath(path).replaceAll('[0]', '[]'),
       expected: describeSchema(schema),
@@ -189,7 +194,7 @@ export function describeOptions(): OptionDescription[] {
   })
 }
 
-function allOptions(schema = schemaRoot(), path: Path = []): Path[] {
+function allOptions(schema: JsonSchema, path: Path = []): Path[] {
   const options: JsonSchema[] = schema.anyOf ? (schema.anyOf as JsonSchema[]) : [schema]
   const found = options.flatMap(option => [
     ...Object.entries(option.properties ?? {}).flatMap(([key, part]) =>

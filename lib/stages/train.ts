@@ -2,7 +2,7 @@
  * Reinforcement learning of a teacher (arXiv 2506.08388, by GRPO, arXiv 2402.03300): the loop of the paper.
  * What each line of it stands for is in `train/`.
  */
-import { parseConfig, type TrainConfigInput } from '../config/index.js'
+import { parseConfig, type TrainConfigInput, trainKind } from '../config/index.js'
 import { estimateAdvantages } from './train/advantages.js'
 import { learningRateAt } from './train/learningRate.js'
 import { completionRows, metricsRow } from './train/metrics.js'
@@ -28,7 +28,7 @@ export type { TrainOptions, TrainResult } from './train/run.js'
  * @throws {EngineError} the engine failed, for instance for want of memory; the finished steps are saved
  */
 export async function train(input: TrainConfigInput, options: TrainOptions = {}): Promise<TrainResult> {
-  const config = parseConfig(input)
+  const config = parseConfig(trainKind, input)
   const run = await TrainingRun.open(config, options)
   let session: Session | undefined
   try {

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { parseConfig } from '../../lib/config/index.js'
+import { parseConfig, trainKind } from '../../lib/config/index.js'
 import { ConfigurationError } from '../../lib/errors.js'
 
 const base = { teacher: { model: 't' }, students: [{ model: 's' }], data: { train: { path: '/d.jsonl' } } }
@@ -100,7 +100,9 @@ const impossible: [string, object, RegExp][] = [
 
 for (const [name, change, message] of impossible)
   test(`refused: ${name}`, t => {
-    const error = t.throws(() => parseConfig({ ...base, ...change }), { instanceOf: ConfigurationError })
+    const error = t.throws(() => parseConfig(trainKind, { ...base, ...change }), {
+      instanceOf: ConfigurationError,
+    })
     t.true(
       error.message.split('\n').some(line => message.test(line)),
       error.message,
@@ -132,10 +134,10 @@ const possible: [string, object][] = [
 ]
 
 for (const [name, change] of possible)
-  test(`allowed: ${name}`, t => void t.notThrows(() => parseConfig({ ...base, ...change })))
+  test(`allowed: ${name}`, t => void t.notThrows(() => parseConfig(trainKind, { ...base, ...change })))
 
 test('an unknown style is the one thing complained about', t => {
-  const error = t.throws(() => parseConfig({ ...base, format: { style: 'tgs' } }))
+  const error = t.throws(() => parseConfig(trainKind, { ...base, format: { style: 'tgs' } }))
   t.is(error.message.split('\n').length, 2)
   t.regex(error.message, /did you mean tags\?/)
 })

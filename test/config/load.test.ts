@@ -9,6 +9,7 @@ import {
   parseConfig,
   presetNames,
   type TrainConfig,
+  trainKind,
 } from '../../lib/config/index.js'
 import { ConfigurationError, UsageError } from '../../lib/errors.js'
 
@@ -24,12 +25,12 @@ async function file(text: string, name = 'run.yaml'): Promise<string> {
 }
 
 const load = async (text: string, sets: string[] = []): Promise<TrainConfig> =>
-  (await loadConfig(await file(text), sets)).config
+  (await loadConfig(trainKind, await file(text), sets)).config
 
 /** The lines of the message, without the shown source lines. */
 async function complaints(t: ExecutionContext, text: string, sets: string[] = []): Promise<string[]> {
   const path = await file(text)
-  const error = await t.throwsAsync(loadConfig(path, sets), { instanceOf: ConfigurationError })
+  const error = await t.throwsAsync(loadConfig(trainKind, path, sets), { instanceOf: ConfigurationError })
   const lines = error.message.split('\n').slice(1)
   return lines.filter(line => !/^ +(\d+ )?\|/.test(line)).map(line => line.replace(path, 'run.yaml'))
 }
@@ -46,13 +47,13 @@ test('a minimal configuration gets every default', async t => {
 })
 
 test('every preset is valid', async t => {
-  const names = await presetNames()
+  const names = await presetNames(trainKind)
   t.deepEqual(names, ['paper-7b', 'quickstart'])
-  for (const name of names) await t.notThrowsAsync(loadConfig(name))
+  for (const name of names) await t.notThrowsAsync(loadConfig(trainKind, name))
 })
 
 test('paper-7b is the recipe of arXiv 2506.08388', async t => {
-  const { config } = await loadConfig('paper-7b')
+  const { config } = await loadConfig(trainKind, 'paper-7b')
   t.is(config.sampling.completions * config.training.promptsPerStep, 1024)
   t.like(config, {
     sampling: { completions: 64, temperature: 0.7, topP: 1, topK: 0, maxNewTokens: 16384 },
@@ -68,14 +69,14 @@ test('paper-7b is the recipe of arXiv 2506.08388', async t => {
 })
 
 test('quickstart reads the shipped data whatever the working directory', async t => {
-  const { config } = await loadConfig('quickstart', [], tmpdir())
+  const { config } = await loadConfig(trainKind, 'quickstart', [], tmpdir())
   t.regex(config.data.train.path!, /^\/.*examples\/gsm8k\/train\.jsonl$/)
 })
 
 test('a file can start from a preset and change some of it', async t => {
   const config = await load('preset: quickstart\nsampling: {completions: 6}\n')
   t.is(config.sampling.completions, 6)
-  t.is(config.sampling.maxNewTokens, (await loadConfig('quickstart')).config.sampling.maxNewTokens)
+  t.is(config.sampling.maxNewTokens, (await loadConfig(trainKind, 'quickstart')).config.sampling.maxNewTokens)
 })
 
 test('a data source that says which data it is replaces the one beneath whole', async t => {
@@ -87,14 +88,19 @@ test('a data source that says which data it is replaces the one beneath whole', 
 
 test('paths are relative to the file that states them', async t => {
   const path = await file(minimal.replace('model: t', 'model: ./models/t'))
-  const { config } = await loadConfig(path, [], '/')
+  const { config } = await loadConfig(trainKind, path, [], '/')
   t.is(config.data.train.path, path.replace('run.yaml', 'data.jsonl'))
   t.is(config.teacher.model, path.replace('run.yaml', 'models/t'))
   t.is(config.students[0]!.model, 's')
 })
 
 test('a path in --set is relative to the working directory', async t => {
-  const { config } = await loadConfig(await file(minimal), ['data.train.path=there/x.csv'], '/somewhere')
+  const { config } = await loadConfig(
+    trainKind,
+    await file(minimal),
+    ['data.train.path=there/x.csv'],
+    '/somewhere',
+  )
   t.is(config.data.train.path, '/somewhere/there/x.csv')
 })
 
@@ -121,7 +127,7 @@ test('--set takes YAML values and indices of lists', async t => {
 })
 
 test('--set of one kind of data source takes the place of the other', async t => {
-  const { config } = await loadConfig('paper-7b', ['data.train.path=x.jsonl'])
+  const { config } = await loadConfig(trainKind, 'paper-7b', ['data.train.path=x.jsonl'])
   t.is(config.data.train.hub, undefined)
 })
 
@@ -176,7 +182,9 @@ test('a complaint about --set names it', async t => {
 })
 
 test('the line is shown with a marker under what is at fault', async t => {
-  const error = await t.throwsAsync(loadConfig(await file(`${minimal}sampling:\n  topP: 2 # all\n`)))
+  const error = await t.throwsAsync(
+    loadConfig(trainKind, await file(`${minimal}sampling:\n  topP: 2 # all\n`)),
+  )
   t.true(error.message.endsWith('\n  5 |   topP: 2 # all\n    |         ^'))
 })
 
@@ -219,7 +227,7 @@ test('a file without a mapping is refused', async t => {
 })
 
 test('an unknown preset is refused with the one probably meant', async t => {
-  await t.throwsAsync(loadConfig('quikstart'), {
+  await t.throwsAsync(loadConfig(trainKind, 'quikstart'), {
     instanceOf: UsageError,
     message: /did you mean quickstart\?/,
   })
@@ -228,27 +236,27 @@ test('an unknown preset is refused with the one probably meant', async t => {
 })
 
 test('a file that is not there is a usage error', async t => {
-  await t.throwsAsync(loadConfig('/nowhere/run.yaml'), {
+  await t.throwsAsync(loadConfig(trainKind, '/nowhere/run.yaml'), {
     instanceOf: UsageError,
     message: /there is no such file/,
   })
 })
 
 test('an object given by a program is checked in the same way', t => {
-  const config = parseConfig({
+  const config = parseConfig(trainKind, {
     teacher: { model: 't' },
     students: [{ model: 's' }],
     data: { train: { path: '/d.jsonl' } },
   })
   t.is(config.data.train.path, '/d.jsonl')
-  t.throws(() => parseConfig({ ...config, device: 'gpu' }), {
+  t.throws(() => parseConfig(trainKind, { ...config, device: 'gpu' }), {
     instanceOf: ConfigurationError,
     message: /\ndevice: expected one of auto, cpu, cuda, got "gpu"/,
   })
 })
 
 test('the resolved configuration loads again to the same object', async t => {
-  const base = parseConfig({
+  const base = parseConfig(trainKind, {
     teacher: { model: 't' },
     students: [{ model: 's' }],
     data: { train: { path: '/d.jsonl' } },
@@ -269,7 +277,7 @@ test('the resolved configuration loads again to the same object', async t => {
   const path = await file('')
   await fc.assert(
     fc.asyncProperty(changes, async ({ model, system, tag, learningRate, options, seed }) => {
-      const config = parseConfig({
+      const config = parseConfig(trainKind, {
         ...base,
         teacher: { model: `m${model}` },
         format: { teacherSystem: system, endOfExplanation: { tag } },
@@ -278,7 +286,7 @@ test('the resolved configuration loads again to the same object', async t => {
         training: { seed },
       })
       await writeFile(path, formatConfig(config))
-      t.deepEqual((await loadConfig(path)).config, config)
+      t.deepEqual((await loadConfig(trainKind, path)).config, config)
     }),
     { numRuns: 100 },
   )

@@ -2,12 +2,12 @@ import { mkdtemp, rename, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
-import { formatConfig, loadRunConfig, parseConfig } from '../../lib/config/index.js'
+import { formatConfig, loadRunConfig, parseConfig, trainKind } from '../../lib/config/index.js'
 import { ConfigurationError, UsageError } from '../../lib/errors.js'
 
 async function run(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'rlt-resume-'))
-  const config = parseConfig({
+  const config = parseConfig(trainKind, {
     teacher: { model: 't' },
     students: [{ model: 's' }],
     data: { train: { path: '/d.jsonl' } },

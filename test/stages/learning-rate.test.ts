@@ -1,10 +1,11 @@
 import test from 'ava'
-import { parseConfig } from '../../lib/config/index.js'
+import { parseConfig, trainKind } from '../../lib/config/index.js'
 import { learningRateAt } from '../../lib/stages/train/learningRate.js'
 import { tinyConfig } from './tiny-run.js'
 
 const course = (optimizer: object, steps: number) => {
   const config = parseConfig(
+    trainKind,
     tinyConfig({ optimizer: { learningRate: 1, ...optimizer }, training: { steps } }),
   )
   return Array.from({ length: steps }, (_, i) => learningRateAt(i + 1, config))

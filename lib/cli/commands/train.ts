@@ -60,7 +60,7 @@ async function handler(args: Arguments): Promise<void> {
 }
 
 async function readConfig(args: Arguments): Promise<TrainConfig> {
-  const { loadConfig, loadRunConfig } = await import('../../config/index.js')
+  const { loadConfig, loadRunConfig, trainKind } = await import('../../config/index.js')
   const sets = args.set ?? []
   if (args.resume !== undefined) {
     if (args.dtype !== undefined)
@@ -68,18 +68,18 @@ async function readConfig(args: Arguments): Promise<TrainConfig> {
     return withModelArguments(await loadRunConfig(args.resume, sets), args)
   }
   if (args.config === undefined) throw new UsageError(await whatToType())
-  const { config } = await loadConfig(args.config, sets)
+  const { config } = await loadConfig(trainKind, args.config, sets)
   return withModelArguments(config, args)
 }
 
 async function whatToType(): Promise<string> {
-  const { presetNames } = await import('../../config/index.js')
+  const { presetNames, trainKind } = await import('../../config/index.js')
   return [
     'What should be trained? Type one of',
     '  rlt train quickstart           a small model on a small data set: minutes on a laptop',
     '  rlt train my.yaml              your own configuration; it can begin with `preset: quickstart`',
     '  rlt train --resume runs/name   to go on with a run',
-    `Presets: ${(await presetNames()).join(', ')}. Every option: rlt train --options`,
+    `Presets: ${(await presetNames(trainKind)).join(', ')}. Every option: rlt train --options`,
   ].join('\n')
 }
 
@@ -133,8 +133,8 @@ async function printConfig(config: TrainConfig, json: boolean): Promise<void> {
 }
 
 async function printOptions(): Promise<void> {
-  const { describeOptions } = await import('../../config/index.js')
-  for (const { path, expected, description, default: value } of describeOptions()) {
+  const { describeOptions, trainKind } = await import('../../config/index.js')
+  for (const { path, expected, description, default: value } of describeOptions(trainKind)) {
     const standard = value === undefined ? '' : `, ${JSON.stringify(value)} by default`
     await writeOut(`${path}\n    ${description}${description ? '\n    ' : ''}${expected}${standard}\n`)
   }
