@@ -5,10 +5,13 @@
 #include "native/kernels/cpu/amx_gemm.h"
 
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstring>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace rlt::cpu {
 namespace {
@@ -173,12 +176,16 @@ struct alignas(64) TileConfiguration {
 }  // namespace
 
 bool amxAvailable() {
+#ifdef __linux__
   static const bool available = [] {
     if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("amx-bf16")) return false;
     constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   }();
   return available;
+#else
+  return false;  // no other system that runs here has processors with AMX
+#endif
 }
 
 int64_t gemmColumnBlock(const Gemm& g) {
