@@ -1,4 +1,7 @@
 export {
+  type ExplainConfig,
+  type ExplainConfigInput,
+  explainKind,
   formatConfig,
   type LoadedConfig,
   loadConfig,
@@ -20,4 +23,10 @@ export {
   teacherReward,
   teacherRewardDefaults,
 } from './rewards/index.js'
+export {
+  type ExplainEvent,
+  type ExplainOptions,
+  type ExplainResult,
+  explain,
+} from './stages/explain.js'
 export { type TrainOptions, type TrainResult, train } from './stages/train.js'

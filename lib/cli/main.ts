@@ -9,6 +9,7 @@ import { UsageError } from '../errors.js'
 import { packageRoot } from '../packageRoot.js'
 import { convertCommand } from './commands/convert.js'
 import { doctorCommand } from './commands/doctor.js'
+import { explainCommand } from './commands/explain.js'
 import { generateCommand } from './commands/generate.js'
 import { logprobsCommand } from './commands/logprobs.js'
 import { modelsCommand } from './commands/models.js'
@@ -21,6 +22,7 @@ import { endQuietlyWhenPipeCloses } from './output.js'
 
 const commands: Command[] = [
   trainCommand,
+  explainCommand,
   generateCommand,
   logprobsCommand,
   reportCommand,

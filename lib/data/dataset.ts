@@ -29,20 +29,34 @@ export async function readDataset(config: TrainConfig['data'], options: HubOptio
 
 /** @param path of the source in the configuration, for messages */
 export async function readSource(source: DataSource, path: string, options: HubOptions = {}): Promise<Row[]> {
-  const files = source.path !== undefined ? [source.path] : await hubFiles(source, path, options)
   const rows: Row[] = []
+  for await (const raw of readRawRows(source, path, options))
+    rows.push(mapColumns(raw, source.columns, `${path}.columns`))
+  return rows
+}
+
+/**
+ * The rows of a source as they stand in its files, one by one.
+ * @throws {DataError} naming file and line of what cannot be read, or that there is no row
+ */
+export async function* readRawRows(
+  source: DataSource,
+  path: string,
+  options: HubOptions = {},
+): AsyncGenerator<RawRow> {
+  const files = source.path !== undefined ? [source.path] : await hubFiles(source, path, options)
   let passed = 0
+  let taken = 0
   for await (const raw of readAll(files, source.format)) {
     options.signal?.throwIfAborted()
     if (passed++ < source.skip) continue
-    rows.push(mapColumns(raw, source.columns, `${path}.columns`))
-    if (rows.length === source.limit) break
+    yield raw
+    if (++taken === source.limit) return
   }
-  if (rows.length === 0)
+  if (taken === 0)
     throw new DataError(
       `${path}: there are no rows in ${source.path ?? source.hub}${passed > 0 ? ` after the ${passed} that data skips` : ''}`,
     )
-  return rows
 }
 
 /** Tells whether a run goes on with the rows that it was started with. */

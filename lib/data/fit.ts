@@ -1,5 +1,5 @@
 /** Which rows fit into the models' contexts, found out before the first step rather than in its midst. */
-import type { TrainConfig } from '../config/index.js'
+import type { FormatConfig, TrainConfig } from '../config/index.js'
 import { DataError } from '../errors.js'
 import type { Tokenizer } from '../models/index.js'
 import { StudentFormat } from './formats/student.js'
@@ -37,7 +37,10 @@ export async function rowsThatFit(
     // Tokenising a large data set takes seconds: the event loop gets its turn, and Ctrl-C is heard.
     if (i % 64 === 0) await new Promise(resolve => setImmediate(resolve))
     signal?.throwIfAborted()
-    const reason = tooLong(row, teacher, students, config)
+    const reason = whyTooLong(row, teacher, students, {
+      ...{ format: config.format, maxNewTokens: config.sampling.maxNewTokens },
+      ...{ maxPromptTokens: config.data.maxPromptTokens, explanationTokens: config.sampling.maxNewTokens },
+    })
     if (reason === undefined) {
       fit.rows.push(row)
       continue
@@ -51,16 +54,26 @@ export async function rowsThatFit(
   return fit
 }
 
-function tooLong(
+export interface Lengths {
+  format: FormatConfig
+  /** Null is what the teacher's context leaves. */
+  maxPromptTokens: number | null
+  /** What the teacher may write. */
+  maxNewTokens: number
+  /** What the students are to have room for. */
+  explanationTokens: number
+}
+
+/** Why a row does not fit into the models' contexts; undefined if it does. */
+export function whyTooLong(
   row: Row,
   teacher: Reader,
   students: readonly Reader[],
-  config: TrainConfig,
+  { format, maxPromptTokens, maxNewTokens, explanationTokens }: Lengths,
 ): string | undefined {
-  const { maxNewTokens } = config.sampling
-  const prompt = teacherPrompt(row, config.format, teacher.tokenizer).length
+  const prompt = teacherPrompt(row, format, teacher.tokenizer).length
   const room = teacher.maxPositions - maxNewTokens
-  const limit = Math.min(config.data.maxPromptTokens ?? room, room)
+  const limit = Math.min(maxPromptTokens ?? room, room)
   if (prompt > limit) {
     const why =
       limit === room
@@ -69,10 +82,14 @@ function tooLong(
     return `the teacher's prompt has ${prompt} tokens; expected at most ${limit} (${why})`
   }
   for (const student of students) {
-    const length = new StudentFormat(row, config.format, student.tokenizer).lengthWith(maxNewTokens)
+    const length = new StudentFormat(row, format, student.tokenizer).lengthWith(explanationTokens)
+    const explanation =
+      explanationTokens === maxNewTokens
+        ? `sampling.maxNewTokens (${maxNewTokens})`
+        : `${explanationTokens} token${explanationTokens === 1 ? '' : 's'}`
     if (length > student.maxPositions)
       return (
-        `question, solution and an explanation of sampling.maxNewTokens (${maxNewTokens}) take ${length} tokens; ` +
+        `question, solution and an explanation of ${explanation} take ${length} tokens; ` +
         `the context of the student ${student.name} is ${student.maxPositions}`
       )
   }

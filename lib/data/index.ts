@@ -1,14 +1,24 @@
-export { type Dataset, fingerprint, readDataset, readSource } from './dataset.js'
-export { type Fit, type Reader, rowsThatFit } from './fit.js'
+export { type Dataset, fingerprint, readDataset, readRawRows, readSource } from './dataset.js'
+export { type Fit, type Reader, rowsThatFit, whyTooLong } from './fit.js'
 export { type Span, StudentFormat, type StudentView } from './formats/student.js'
-export { type Explanation, explanationOf, stopsOf, teacherPrompt, textOf } from './formats/teacher.js'
+export {
+  type Explanation,
+  explanationOf,
+  stopsOf,
+  teacherPrompt,
+  teacherPromptText,
+  teacherTurns,
+  textOf,
+} from './formats/teacher.js'
 export { DataOrder } from './order.js'
 export { hashCounters, permutation, purposes } from './random.js'
+export type { HubOptions } from './readers/hub.js'
 export { readLines } from './readers/lines.js'
-export { mapColumns, type RawRow, type Row } from './row.js'
+export { mapColumns, type RawRow, type Row, textColumn } from './row.js'
 export {
   asJson,
   type Columns,
+  type ColumnType,
   ColumnTypes,
   createRowWriter,
   jsonLine,

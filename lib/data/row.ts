@@ -26,14 +26,19 @@ export interface Row {
  */
 export function mapColumns(raw: RawRow, columns: DataSource['columns'], path: string): Row {
   return {
-    question: text(raw, columns.question, `${path}.question`),
-    solution: text(raw, columns.solution, `${path}.solution`),
-    answer: columns.answer === null ? null : text(raw, columns.answer, `${path}.answer`),
+    question: textColumn(raw, columns.question, `${path}.question`),
+    solution: textColumn(raw, columns.solution, `${path}.solution`),
+    answer: columns.answer === null ? null : textColumn(raw, columns.answer, `${path}.answer`),
     origin: raw.origin,
   }
 }
 
-function text(raw: RawRow, column: DataColumn, option: string): string {
+/**
+ * The text in one column.
+ * @param option of the configuration that names the column, for messages
+ * @throws {DataError} as {@link mapColumns}
+ */
+export function textColumn(raw: RawRow, column: DataColumn, option: string): string {
   const name = typeof column === 'string' ? column : column.column
   const whole = asText(lookUp(raw, name, option), raw, name)
   const value = typeof column === 'string' ? whole : between(whole, column.between, raw, name)

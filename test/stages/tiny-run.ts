@@ -16,7 +16,7 @@ const rows = Array.from({ length: 7 }, (_, i) => ({
 }))
 await writeFile(dataFile, rows.map(row => `${JSON.stringify(row)}\n`).join(''))
 
-type DeepPartial<T> = T extends object ? { [key in keyof T]?: DeepPartial<T[key]> } : T
+export type DeepPartial<T> = T extends object ? { [key in keyof T]?: DeepPartial<T[key]> } : T
 
 let runs = 0
 
@@ -38,7 +38,7 @@ export function tinyConfig(changes: DeepPartial<TrainConfigInput> = {}): TrainCo
   return merge(base, changes) as TrainConfigInput
 }
 
-function merge(base: unknown, changes: unknown): unknown {
+export function merge(base: unknown, changes: unknown): unknown {
   const isMapping = (value: unknown): value is Record<string, unknown> =>
     value !== null && typeof value === 'object' && !Array.isArray(value)
   if (!isMapping(base) || !isMapping(changes)) return changes

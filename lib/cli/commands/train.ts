@@ -2,16 +2,20 @@ import type { Argv } from 'yargs'
 import type { TrainConfig } from '../../config/index.js'
 import { UsageError } from '../../errors.js'
 import { checkNumber } from '../checks.js'
+import {
+  type ConfigArguments,
+  configOptions,
+  printConfig,
+  printOptions,
+  withModelArguments,
+} from '../config-options.js'
 import { announceInterruptWith, interrupted } from '../interrupt.js'
 import { type Command, type GlobalArguments, type ModelArguments, modelOptions } from '../options.js'
-import { log, writeJsonLine, writeOut } from '../output.js'
+import { log, writeJsonLine } from '../output.js'
 
-interface Arguments extends GlobalArguments, ModelArguments {
+interface Arguments extends GlobalArguments, ModelArguments, ConfigArguments {
   config: string | undefined
-  set: string[] | undefined
   resume: string | undefined
-  check: boolean
-  options: boolean
 }
 
 export const trainCommand: Command<Arguments> = {
@@ -22,29 +26,13 @@ export const trainCommand: Command<Arguments> = {
 }
 
 function builder(yargs: Argv) {
-  return modelOptions(yargs)
+  return configOptions(modelOptions(yargs))
     .positional('config', { type: 'string', describe: 'A preset (quickstart, paper-7b) or a YAML file' })
-    .option('set', {
-      type: 'string',
-      nargs: 1,
-      array: true,
-      describe: 'Change an option: path.to.option=value, the value as in YAML (can be given several times)',
-    })
     .option('resume', {
       type: 'string',
       nargs: 1,
       conflicts: 'config',
       describe: 'Go on with the run in this folder from its latest checkpoint',
-    })
-    .option('check', {
-      type: 'boolean',
-      default: false,
-      describe: 'Print the complete configuration and end; nothing is loaded',
-    })
-    .option('options', {
-      type: 'boolean',
-      default: false,
-      describe: 'Print every option of a configuration and end',
     })
     .example('$0 train quickstart', 'a small model, a few minutes on a laptop')
     .example('$0 train my.yaml --set training.steps=200', '')
@@ -52,7 +40,7 @@ function builder(yargs: Argv) {
 }
 
 async function handler(args: Arguments): Promise<void> {
-  if (args.options) return printOptions()
+  if (args.options) return printOptions((await import('../../config/index.js')).trainKind)
   checkNumber('threads', args.threads, { integer: true, min: 1 })
   const config = await readConfig(args)
   if (args.check) return printConfig(config, args.json)
@@ -81,17 +69,6 @@ async function whatToType(): Promise<string> {
     '  rlt train --resume runs/name   to go on with a run',
     `Presets: ${(await presetNames(trainKind)).join(', ')}. Every option: rlt train --options`,
   ].join('\n')
-}
-
-/** --dtype, --device and --threads say for all models of the run what the configuration says for each. */
-function withModelArguments(config: TrainConfig, { dtype, device, threads }: ModelArguments): TrainConfig {
-  return {
-    ...config,
-    teacher: { ...config.teacher, dtype: dtype ?? config.teacher.dtype },
-    students: config.students.map(student => ({ ...student, dtype: dtype ?? student.dtype })),
-    device: device ?? config.device,
-    threads: threads ?? config.threads,
-  }
 }
 
 async function runTraining(config: TrainConfig, { json, resume }: Arguments): Promise<void> {
@@ -124,18 +101,4 @@ function stopped({ step, folder }: { step: number; folder: string }, { training 
       ? 'Stopped before the first step was finished.'
       : `Stopped after step ${step} of ${training.steps}, which is saved.`
   return `${saved}\nGo on with: rlt train --resume ${folder}`
-}
-
-async function printConfig(config: TrainConfig, json: boolean): Promise<void> {
-  if (json) return writeJsonLine(config)
-  const { formatConfig } = await import('../../config/index.js')
-  await writeOut(formatConfig(config))
-}
-
-async function printOptions(): Promise<void> {
-  const { describeOptions, trainKind } = await import('../../config/index.js')
-  for (const { path, expected, description, default: value } of describeOptions(trainKind)) {
-    const standard = value === undefined ? '' : `, ${JSON.stringify(value)} by default`
-    await writeOut(`${path}\n    ${description}${description ? '\n    ' : ''}${expected}${standard}\n`)
-  }
 }

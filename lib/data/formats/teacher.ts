@@ -6,13 +6,26 @@ import { chatPrompt } from './chat.js'
 import { fill } from './template.js'
 
 /** The tokens that the teacher continues with its explanation. */
-export function teacherPrompt(row: Row, format: FormatConfig, tokenizer: Tokenizer): Int32Array {
-  const { question, solution } = row
-  const text =
-    chatPrompt(tokenizer, format.teacherSystem, fill(format.teacherUser, { question, solution })) +
-    fill(format.teacherAssistant, { question, solution })
-  return tokenizer.encode(text)
+export function teacherPrompt(row: Question, format: FormatConfig, tokenizer: Tokenizer): Int32Array {
+  return tokenizer.encode(teacherPromptText(row, format, tokenizer))
 }
+
+/** The text of the same. */
+export function teacherPromptText(row: Question, format: FormatConfig, tokenizer: Tokenizer): string {
+  const { system, user, assistant } = teacherTurns(row, format)
+  return chatPrompt(tokenizer, system, user) + assistant
+}
+
+/** What is said before the explanation, by whom. The assistant's turn goes on with it; an empty one is not begun. */
+export function teacherTurns({ question, solution }: Question, format: FormatConfig) {
+  return {
+    system: format.teacherSystem,
+    user: fill(format.teacherUser, { question, solution }),
+    assistant: fill(format.teacherAssistant, { question, solution }),
+  }
+}
+
+type Question = Pick<Row, 'question' | 'solution'>
 
 /** What ends a sample: the end tag of the format, and the model's own end of a turn in any case. */
 export function stopsOf(format: FormatConfig, endOfSequenceTokens: readonly number[]): (string | number)[] {

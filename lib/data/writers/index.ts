@@ -13,6 +13,8 @@ export { jsonLine, type OutputRow, type RowWriter } from './row-writer.js'
 export interface WriterOptions {
   /** Whether the file is under its name while it grows. If not, it appears there when it is complete. */
   growing?: boolean
+  /** Where the file is until then. By default it is beside its place, under a name of its own. */
+  partial?: string | undefined
 }
 
 /**
@@ -22,14 +24,14 @@ export interface WriterOptions {
 export async function createRowWriter(
   file: string,
   columns: Columns,
-  { growing = false }: WriterOptions = {},
+  { growing = false, partial }: WriterOptions = {},
 ): Promise<RowWriter> {
   switch (outputFormat(file)) {
     case 'jsonl':
-      return JsonLinesWriter.create(file, growing)
+      return JsonLinesWriter.create(file, growing, partial)
     case 'parquet':
       // A Parquet file cannot be read before its end is written.
-      return ParquetRowWriter.create(file, columns)
+      return ParquetRowWriter.create(file, columns, partial)
     case undefined:
       throw new ConfigurationError(
         `${file}: the name of an output file says its format; expected ${outputExtensions}`,

@@ -9,9 +9,9 @@ export class JsonLinesWriter implements RowWriter {
     private readonly temporary: TemporaryFile | undefined,
   ) {}
 
-  static async create(file: string, growing: boolean): Promise<JsonLinesWriter> {
+  static async create(file: string, growing: boolean, partial?: string): Promise<JsonLinesWriter> {
     if (growing) return new JsonLinesWriter(await open(file, 'w'), undefined)
-    const temporary = await TemporaryFile.create(file)
+    const temporary = await TemporaryFile.create(file, partial)
     return new JsonLinesWriter(temporary.handle, temporary)
   }
 

@@ -19,8 +19,8 @@ export class ParquetRowWriter implements RowWriter {
     this.parquet = new ParquetWriter({ writer: this.bytes, schema: schemaOf(columns), createdBy: 'rlt' })
   }
 
-  static async create(file: string, columns: Columns): Promise<ParquetRowWriter> {
-    return new ParquetRowWriter(await TemporaryFile.create(file), columns)
+  static async create(file: string, columns: Columns, partial?: string): Promise<ParquetRowWriter> {
+    return new ParquetRowWriter(await TemporaryFile.create(file, partial), columns)
   }
 
   async write(rows: readonly OutputRow[]): Promise<void> {

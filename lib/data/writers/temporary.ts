@@ -11,9 +11,12 @@ export class TemporaryFile {
     readonly handle: FileHandle,
   ) {}
 
-  static async create(file: string): Promise<TemporaryFile> {
-    const partial = `${file}.${randomBytes(4).toString('hex')}.partial`
-    return new TemporaryFile(file, partial, await open(partial, 'wx'))
+  /** @param partial where the file is until it is complete; one that is there from an earlier try is written over */
+  static async create(
+    file: string,
+    partial = `${file}.${randomBytes(4).toString('hex')}.partial`,
+  ): Promise<TemporaryFile> {
+    return new TemporaryFile(file, partial, await open(partial, 'w'))
   }
 
   async keep(): Promise<void> {

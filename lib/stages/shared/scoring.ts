@@ -1,6 +1,13 @@
 /** The reward of every explanation: what the students make of it, and the user's own terms. */
 import type { FormatConfig, RewardConfig, SamplingConfig } from '../../config/index.js'
-import { type Explanation, type Row, StudentFormat, type StudentView, textOf } from '../../data/index.js'
+import {
+  type ColumnType,
+  type Explanation,
+  type Row,
+  StudentFormat,
+  type StudentView,
+  textOf,
+} from '../../data/index.js'
 import type { Model, TokenGroup } from '../../engine/index.js'
 import type { Tokenizer } from '../../models/index.js'
 import {
@@ -43,6 +50,12 @@ export interface Judges {
 export interface ScoredExplanation extends ComposedReward {
   /** Why the reward is NaN though no term is: a model cannot read the explanation. */
   unreadable?: string
+}
+
+/** The parts of rewards as a column of an output file. */
+export function partsColumn(terms: readonly string[]): ColumnType {
+  const names = ['understanding', 'naturalness', ...terms]
+  return { fields: Object.fromEntries(names.map(name => [name, 'number'])) }
 }
 
 /** A student's log-probabilities of one explanation and its solution. */

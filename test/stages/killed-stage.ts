@@ -1,0 +1,12 @@
+/** Runs a stage as its first argument says, and kills itself at an event: what a crash leaves. */
+import { explain } from '../../lib/stages/explain.js'
+
+const { config, event, count } = JSON.parse(process.argv[2]!)
+
+let seen = 0
+const onEvent = (told: { type: string; phase?: string }) => {
+  const name = told.phase ?? told.type
+  if (name === event && ++seen === count) process.kill(process.pid, 'SIGKILL')
+}
+
+await explain(config, { onEvent })
