@@ -36,7 +36,7 @@ export interface Workloads {
 }
 
 export async function readWorkloads(): Promise<Workloads> {
-  return JSON.parse(await readFile(join(packageRoot(), 'bench', 'workloads.json'), 'utf8'))
+  return JSON.parse(await readFile(join(packageRoot(), 'lib', 'bench', 'workloads.json'), 'utf8'))
 }
 
 /** Runs `work` and says how many seconds it took. */

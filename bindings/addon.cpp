@@ -1,5 +1,6 @@
 #include <napi.h>
 
+#include "bindings/benchmark.h"
 #include "bindings/engine_thread.h"
 #include "bindings/model_object.h"
 #include "bindings/optimizer_object.h"
@@ -16,6 +17,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("systemInformation", Napi::Function::New<rlt::bindings::systemInformation>(env, "systemInformation"));
   exports.Set("setThreads", Napi::Function::New<rlt::bindings::setThreads>(env, "setThreads"));
   exports.Set("dequantise", Napi::Function::New<rlt::bindings::dequantise>(env, "dequantise"));
+  exports.Set("kernelOperations", Napi::Function::New<rlt::bindings::kernelOperations>(env, "kernelOperations"));
+  exports.Set("timeKernel", Napi::Function::New<rlt::bindings::timeKernel>(env, "timeKernel"));
+  exports.Set("verifyKernel", Napi::Function::New<rlt::bindings::verifyKernel>(env, "verifyKernel"));
+  exports.Set("measurePeaks", Napi::Function::New<rlt::bindings::measurePeaks>(env, "measurePeaks"));
   return exports;
 }
 

@@ -146,4 +146,17 @@ std::vector<std::string> stringsArgument(const Napi::Value& value, const std::st
   return strings;
 }
 
+at::ScalarType dtypeArgument(const Napi::Value& value) {
+  const std::string name = stringArgument(value, "dtype");
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16") return at::kBFloat16;
+  fail(value.Env(), "ERR_ARGUMENT", "Expected 'float32' or 'bfloat16' for dtype, got '" + name + "'.");
+}
+
+at::Device deviceArgument(const Napi::Value& value) {
+  const std::string name = stringArgument(value, "device");
+  if (name != "cpu" && !name.starts_with("cuda")) fail(value.Env(), "ERR_ARGUMENT", "Expected 'cpu' or 'cuda' for device, got '" + name + "'.");
+  return at::Device(name);
+}
+
 }  // namespace rlt::bindings

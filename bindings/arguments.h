@@ -2,6 +2,7 @@
 // and what came instead.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <napi.h>
 
 #include <cstdint>
@@ -30,5 +31,9 @@ std::span<const uint8_t> bytesArgument(const Napi::Value& value, const std::stri
 ModelConfiguration configurationArgument(const Napi::Value& value);
 std::vector<WeightSource> weightSourcesArgument(const Napi::Value& value, const std::string& name);
 std::vector<std::string> stringsArgument(const Napi::Value& value, const std::string& name);
+
+/// 'float32' or 'bfloat16'; 'cpu', 'cuda' or 'cuda:N'.
+at::ScalarType dtypeArgument(const Napi::Value& value);
+at::Device deviceArgument(const Napi::Value& value);
 
 }  // namespace rlt::bindings

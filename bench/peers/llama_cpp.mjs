@@ -84,7 +84,7 @@ function randomTokens(length) {
 }
 
 async function readPiece(name) {
-  const { work } = JSON.parse(await readFile(path.join(repository, 'bench', 'workloads.json'), 'utf8'))
+  const { work } = JSON.parse(await readFile(path.join(repository, 'lib', 'bench', 'workloads.json'), 'utf8'))
   if (work[name]?.kind !== 'generate')
     throw new Error(`--work takes work of the kind generate, not '${name}'.`)
   return work[name]

@@ -10,8 +10,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def read_workloads() -> dict:
-    """The sizes and texts that bench/step.ts and bench/work.ts read too."""
-    return json.loads((REPOSITORY / "bench" / "workloads.json").read_text("utf-8"))
+    """The sizes and texts that rlt bench, bench/step.ts and bench/work.ts read too."""
+    return json.loads((REPOSITORY / "lib" / "bench" / "workloads.json").read_text("utf-8"))
 
 
 def limit_threads(threads: int) -> None:

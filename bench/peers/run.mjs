@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { tolerableShare, watched } from '../../dist/lib/bench/disturbance.js'
 import { llamaCppEnvironment, modelFolder, modelGguf, peersPython, repository, run } from './environment.mjs'
 
 const usage = `Usage: npm run bench:peers -- [options]
@@ -75,7 +76,7 @@ async function prepare({ only }) {
 
 /** What to compare: for each piece of work the command of each side, rlt's first. */
 async function selected({ only, quick, threads }, { python, model, llamaCpp, gguf }) {
-  const { work } = JSON.parse(await readFile(path.join(repository, 'bench', 'workloads.json'), 'utf8'))
+  const { work } = JSON.parse(await readFile(path.join(repository, 'lib', 'bench', 'workloads.json'), 'utf8'))
   const common = ['--threads', String(threads)]
   const rlt = script => [process.execPath, path.join('dist', 'bench', script), '--model', model, ...common]
   const pythonPeer = script => [python, path.join('bench', 'peers', script), '--model', model, ...common]
@@ -108,31 +109,10 @@ async function measure(command, parameters, threads) {
     ...{ OMP_NUM_THREADS: String(threads), TOKENIZERS_PARALLELISM: 'false' },
     HF_HUB_OFFLINE: '1', // the model is on disk: no run is to wait for the hub
   }
-  const before = await cpuTime()
-  const output = await run(command, parameters, env)
-  const after = await cpuTime()
-  const others = after.busy - before.busy - (after.children - before.children)
+  const { result: output, others = 0 } = await watched(() => run(command, parameters, env))
   const result = JSON.parse(output.trimEnd().split('\n').at(-1))
-  return { ...result, other_cpu_share: Math.max(0, others / (after.all - before.all)) }
+  return { ...result, other_cpu_share: others }
 }
-
-/**
- * CPU time in ticks: what all cores had and were busy for since the machine was started, a hypervisor's other guests
- * included; and what this process's children took that have ended, with theirs.
- */
-async function cpuTime() {
-  const numbers = text => text.trim().split(/\s+/).map(Number)
-  const [cpu] = (await readFile('/proc/stat', 'utf8')).split('\n', 1)
-  const [user, nice, system, idle, wait, ...rest] = numbers(cpu.slice('cpu'.length)).slice(0, 8)
-  const busy = [user, nice, system, ...rest].reduce((a, b) => a + b)
-  // The fields of /proc/PID/stat are counted behind the command's name, which may hold anything: cutime and cstime.
-  const own = await readFile('/proc/self/stat', 'utf8')
-  const [childrenUser, childrenSystem] = numbers(own.slice(own.lastIndexOf(')') + 1)).slice(13, 15)
-  return { busy, all: busy + idle + wait, children: childrenUser + childrenSystem }
-}
-
-/** Threads that wait for each other lose far more to another process than the time that it takes. */
-const tolerableShare = 0.03
 
 function disturbance({ other_cpu_share }) {
   if (other_cpu_share < tolerableShare) return ''

@@ -112,6 +112,27 @@ export interface SystemInformation {
   cudaDevices: number
 }
 
+/** How far one output of an operation is from the exact one. */
+export interface NativeDifference {
+  output: string
+  /** |found - exact| / |exact|, Euclidean norms over the whole tensor. */
+  typical: number
+  /** The largest |found - exact| / (|exact| + root mean square of all exact values). */
+  worst: number
+  /** The largest |found - exact|. */
+  largest: number
+}
+
+export interface NativePeaks {
+  products: { name: string; perSecond: number }[]
+  bandwidths: { name: string; perSecond: number }[]
+}
+
+interface NativeSetting {
+  dtype: string
+  device: string
+}
+
 export interface Addon {
   loadModel(
     configuration: ModelConfiguration,
@@ -132,6 +153,23 @@ export interface Addon {
   systemInformation(): SystemInformation
   setThreads(threads: number): void
   dequantise(type: string, bytes: Uint8Array, count: number): Float32Array
+  kernelOperations(): { name: string; sizes: string[] }[]
+  timeKernel(
+    name: string,
+    sizes: Readonly<Record<string, number>>,
+    options: NativeSetting & { seconds: number; repetitions: number },
+    cancel: Int32Array,
+  ): Promise<{ kernel: Float64Array; plain: Float64Array; operations: number; bytes: number }>
+  verifyKernel(
+    name: string,
+    sizes: Readonly<Record<string, number>>,
+    options: NativeSetting & { seed: number },
+    cancel: Int32Array,
+  ): Promise<{ kernel: NativeDifference[]; plain: NativeDifference[] }>
+  measurePeaks(
+    options: NativeSetting & { seconds: number; repetitions: number },
+    cancel: Int32Array,
+  ): Promise<NativePeaks>
 }
 
 let loaded: Addon | undefined

@@ -13,7 +13,7 @@ import { checkLoss, combineStatistics, type Loss, type LossStatistics, lossOfPac
 import { type Pack, packGroups, scatter } from './packing.js'
 import { type SampleOptions, type SampleRequest, sampleWith } from './sampling.js'
 import { type SaveOptions, saveModel } from './save.js'
-import { defaultDtype, systemInformation } from './system.js'
+import { chooseDevice, defaultDtype } from './system.js'
 import type { CallOptions, Dtype, SampledGroup, TokenGroup } from './types.js'
 
 export interface LoadOptions extends CallOptions {
@@ -221,17 +221,6 @@ export class Model {
 
 function emptyResult(groups: readonly TokenGroup[]): Float32Array[][] {
   return groups.map(group => group.suffixes.map(() => new Float32Array(0)))
-}
-
-function chooseDevice(wanted: 'auto' | 'cpu' | 'cuda'): string {
-  const gpus = systemInformation().cudaDevices
-  if (wanted === 'cuda' && gpus === 0) {
-    throw new EngineError(
-      'ERR_ARGUMENT',
-      'Device cuda was asked for, but this build of LibTorch finds no GPU. `rlt doctor` says why.',
-    )
-  }
-  return wanted === 'cpu' || gpus === 0 ? 'cpu' : 'cuda:0'
 }
 
 /** Vocabularies are often padded to a round size; a token without an embedding cannot be. */

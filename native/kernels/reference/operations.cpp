@@ -30,8 +30,8 @@ void rotate(at::Tensor& rows, int64_t heads, int64_t headSize, const at::Tensor&
   const at::Tensor second = wide.narrow(2, half, half);
   const at::Tensor cos = cosine.unsqueeze(1);
   const at::Tensor sin = inverse ? -sine.unsqueeze(1) : sine.unsqueeze(1);
-  rotated.narrow(2, 0, half).copy_(first * cos - second * sin);
-  rotated.narrow(2, half, half).copy_(second * cos + first * sin);
+  // Both before either is written: in float32 `wide` is the rows themselves.
+  rotated.copy_(at::cat({first * cos - second * sin, second * cos + first * sin}, 2));
 }
 
 at::Tensor swiglu(const at::Tensor& gateUp) {
