@@ -22,6 +22,8 @@ export interface StepWorkload {
   clip: number
   learningRate: number
   maxGradNorm: number
+  /** rlt's alone: TRL's moments have the type of its weights, bfloat16, and it keeps no fp32 master weights. */
+  moments: '8bit' | 'float32'
 }
 
 /** A piece of the engine's work; see workloads.json, which bench/peers/transformers_work.py reads too. */

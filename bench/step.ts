@@ -112,7 +112,7 @@ async function score(groups: readonly SampledGroup[], { temperature, beforeSolut
 
 /** The reference's log-probabilities, the gradients of the loss, and AdamW. */
 async function update(groups: readonly SampledGroup[], rewards: readonly number[][], work: StepWorkload) {
-  const { temperature, beta, clip, learningRate, maxGradNorm } = work
+  const { temperature, beta, clip, learningRate, maxGradNorm, moments } = work
   const referenceLogProbs = await frozen.logProbs(groups, { temperature })
   const each = 1 / (work.prompts * work.completions)
   await teacher.backward(
@@ -127,7 +127,7 @@ async function update(groups: readonly SampledGroup[], rewards: readonly number[
     },
     { temperature },
   )
-  const optimizer = new AdamW(teacher)
+  const optimizer = new AdamW(teacher, { moments })
   const { skipped } = await optimizer.step({ learningRate, maxGradNorm })
   if (skipped)
     throw new Error('A gradient was not finite, so the step was not taken: its time means nothing.')

@@ -89,7 +89,8 @@ async function selected({ only, quick, threads }, { python, model, llamaCpp, ggu
   ]
 
   const tiny = quick ? ['--prompts', '1', '--completions', '2', '--tokens', '8'] : []
-  const step = [rlt('step.js'), pythonPeer('trl_step.py')].map(command => [...command, ...tiny])
+  const trl = pythonPeer('trl_step.py')
+  const step = [rlt('step.js'), trl, [...trl, '--gradient-checkpointing']].map(side => [...side, ...tiny])
   const pieces = Object.entries(work).map(([name, { kind }]) => {
     const sides = [rlt('work.js'), pythonPeer('transformers_work.py')]
     if (kind === 'generate') sides.push([...llamaCppPeer, '--environment', llamaCpp])

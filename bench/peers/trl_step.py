@@ -1,9 +1,11 @@
 """One GRPO step with the teacher reward through TRL's GRPOTrainer, timed: the work of bench/step.ts.
 
     python bench/peers/trl_step.py --model FOLDER [--threads 2] [--prompts 4 --completions 8 --tokens 128]
+        [--gradient-checkpointing]
 
 The trainer is as its users find it: its defaults (8 sequences a device, gradients accumulated to the whole step, all
-completions generated at once) but for gradient checkpointing, bfloat16 weights, and a reference model that it loads itself.
+completions generated at once) but for bfloat16 weights, a reference model that it loads itself, and gradient
+checkpointing: its default, on, is slower here and needs less memory, so that both ways are measured.
 
 The reward is the reference system's (github.com/SakanaAI/RLT, trainers/teacher_rewards.py), with as many passes: the
 frozen student reads the explanation with the solution (understanding) and again without it (naturalness), and the
@@ -133,7 +135,7 @@ def read_rows(workload: dict, tokenizer) -> list[dict[str, str]]:
     return rows
 
 
-def configuration(model: str, workload: dict, folder: str) -> GRPOConfig:
+def configuration(model: str, workload: dict, folder: str, gradient_checkpointing: bool) -> GRPOConfig:
     completions = workload["prompts"] * workload["completions"]
     batch = math.gcd(SEQUENCES_A_BATCH, completions)
     return GRPOConfig(
@@ -153,7 +155,7 @@ def configuration(model: str, workload: dict, folder: str) -> GRPOConfig:
         lr_scheduler_type="constant",
         model_init_kwargs={"dtype": "bfloat16"},
         use_cpu=True,
-        gradient_checkpointing=False,  # its default, on, is slower here and needs less memory
+        gradient_checkpointing=gradient_checkpointing,
         dataloader_pin_memory=False,
         save_strategy="no",
         report_to="none",
@@ -168,6 +170,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     for size in ("prompts", "completions", "tokens"):
         parser.add_argument(f"--{size}", type=int, default=workload[size])
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="as TRL has it by default")
     options = parser.parse_args()
     workload |= {size: getattr(options, size) for size in ("prompts", "completions", "tokens")}
     limit_threads(options.threads)
@@ -177,7 +180,7 @@ def main() -> None:
     rows = read_rows(workload, tokenizer)
     clock = StepClock()
     with tempfile.TemporaryDirectory() as folder:
-        config = configuration(options.model, workload, folder)
+        config = configuration(options.model, workload, folder, options.gradient_checkpointing)
         reward = TeacherReward(student, tokenizer, workload, config.per_device_train_batch_size)
         trainer = TimedTrainer(
             model=options.model,
@@ -192,7 +195,7 @@ def main() -> None:
 
     generation, scoring = trainer.generation_seconds, trainer.reward_seconds
     print_result(
-        program="trl",
+        program="trl with gradient checkpointing" if options.gradient_checkpointing else "trl",
         versions=versions("transformers", "trl"),
         prompt_tokens=workload["completions"] * sum(len(reward.encode(row["prompt"])) for row in rows),
         student_tokens=reward.student_tokens,
