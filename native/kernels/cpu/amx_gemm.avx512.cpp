@@ -4,8 +4,6 @@
 // lies unless its rows are not whole tiles.
 #include "native/kernels/cpu/amx_gemm.h"
 
-#include <immintrin.h>
-
 #include <cstring>
 
 #ifdef __linux__
@@ -13,49 +11,16 @@
 #include <unistd.h>
 #endif
 
+#include "native/kernels/cpu/amx_tiles.h"
+
 namespace rlt::cpu {
 namespace {
 
-constexpr int64_t kTileRows = 16;
-constexpr int64_t kTileDepth = 32;                          // bfloat16 values along k
-constexpr int64_t kTileElements = kTileRows * kTileDepth;   // 1 KB
-constexpr int64_t kBlock = 32;                              // rows and columns of a block of results
 constexpr int64_t kPackedBytes = 1280 << 10;                // of b, at a time
 constexpr int64_t kAccumulatedDepth = 1024;                 // k taken at a time when adding to c
 
-int64_t roundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
-
 int64_t depthAtOnce(const Gemm& gemm) {
   return gemm.output == GemmOutput::addToFloat32 && gemm.k > kAccumulatedDepth ? kAccumulatedDepth : gemm.k;
-}
-
-__mmask32 firstOf(int64_t count) { return count >= 32 ? 0xffffffffu : (count <= 0 ? 0u : (1u << count) - 1u); }
-
-/// Transposes a 16 x 16 matrix of 32-bit values held in registers.
-inline void transpose(__m512i (&r)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 8; ++i) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
 }
 
 /// Two neighbouring rows (along k) of 16 columns, interleaved: 16 pairs. Rows and columns outside are zero.
@@ -142,37 +107,6 @@ inline void multiplyBlock(const bf16* a, int64_t aStride, const bf16* packed, in
   _tile_stored(1, c + kTileRows, kBlock * sizeof(float));
 }
 
-inline __m512 widen(__m256i values) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16)); }
-
-/// Brings a block of sums to where and what it has to be.
-void storeBlock(const Gemm& g, const float* block, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t half = 0; half < kBlock; half += 16) {
-      const auto mask = static_cast<__mmask16>(firstOf(columns - half));
-      if (!mask) break;
-      const int64_t place = (row + i) * g.cStride + column + half;
-      __m512 value = _mm512_load_ps(block + i * kBlock + half);
-      if (g.bias) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.bias + column + half)));
-      if (g.addend) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.addend + place)));
-      if (g.output == GemmOutput::bfloat16) {
-        _mm256_mask_storeu_epi16(static_cast<bf16*>(g.c) + place, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
-      } else {
-        float* to = static_cast<float*>(g.c) + place;
-        if (g.output == GemmOutput::addToFloat32) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, to));
-        _mm512_mask_storeu_ps(to, mask, value);
-      }
-    }
-  }
-}
-
-struct alignas(64) TileConfiguration {
-  uint8_t palette = 1;
-  uint8_t startRow = 0;
-  uint8_t reserved[14] = {};
-  uint16_t bytesPerRow[16] = {};
-  uint8_t rows[16] = {};
-};
-
 }  // namespace
 
 bool amxAvailable() {
@@ -189,8 +123,7 @@ bool amxAvailable() {
 }
 
 int64_t gemmColumnBlock(const Gemm& g) {
-  // With few rows each column is used so little that packing far ahead would only push it out of the nearest cache.
-  const int64_t fits = g.m <= 2 * kBlock ? kBlock : kPackedBytes / static_cast<int64_t>(sizeof(bf16)) / roundUp(depthAtOnce(g), kTileDepth) / kBlock * kBlock;
+  const int64_t fits = kPackedBytes / static_cast<int64_t>(sizeof(bf16)) / roundUp(depthAtOnce(g), kTileDepth) / kBlock * kBlock;
   return fits < kBlock ? kBlock : (fits > roundUp(g.n, kBlock) ? roundUp(g.n, kBlock) : fits);
 }
 
@@ -200,13 +133,7 @@ int64_t gemmScratchBytes(const Gemm& g) {
 }
 
 void gemmPart(const Gemm& g, int64_t firstRow, int64_t lastRow, int64_t firstColumn, int64_t lastColumn, void* scratch) {
-  TileConfiguration configuration;
-  for (int tile = 0; tile < 8; ++tile) {
-    configuration.bytesPerRow[tile] = 64;
-    configuration.rows[tile] = kTileRows;
-  }
-  _tile_loadconfig(&configuration);
-
+  configureTiles();
   const int64_t longest = roundUp(depthAtOnce(g), kTileDepth);
   float* const block = static_cast<float*>(scratch);
   bf16* const rowsOfA = reinterpret_cast<bf16*>(block + kBlock * kBlock);

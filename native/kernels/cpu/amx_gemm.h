@@ -43,4 +43,14 @@ int64_t gemmScratchBytes(const Gemm& gemm);
 /// Parts of one product may run on different threads.
 void gemmPart(const Gemm& gemm, int64_t firstRow, int64_t lastRow, int64_t firstColumn, int64_t lastColumn, void* scratch);
 
+/// Columns, from the first on, that gemmFewRows() serves: those of whole blocks of 32, where a has few rows and b is a
+/// weight matrix; otherwise 0.
+int64_t fewRowsColumns(const Gemm& gemm);
+
+/// Bytes of 64-byte aligned scratch that gemmFewRows() needs.
+int64_t fewRowsScratchBytes(const Gemm& gemm);
+
+/// Computes all rows of columns [firstColumn, lastColumn), both multiples of 32.
+void gemmFewRows(const Gemm& gemm, int64_t firstColumn, int64_t lastColumn, void* scratch);
+
 }  // namespace rlt::cpu

@@ -13,6 +13,29 @@ thread_local Scratch scratch;
 
 int64_t divideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
+/// The columns that are served, some parts for each thread, so that one that is held up leaves work to the others; each
+/// part packs the rows anew.
+void fewRows(const Gemm& product, int64_t columns) {
+  constexpr int64_t kPartsAThread = 2, kLeastColumns = 256;
+  const int64_t columnsEach = std::max(kLeastColumns, divideUp(divideUp(columns, kPartsAThread * parallelThreads()), 32) * 32);
+  parallelFor(0, divideUp(columns, columnsEach), 1, [&](int64_t begin, int64_t end) {
+    void* memory = scratch.atLeast(fewRowsScratchBytes(product));
+    gemmFewRows(product, begin * columnsEach, std::min(columns, end * columnsEach), memory);
+  });
+}
+
+/// Columns [first, n).
+Gemm columnsFrom(const Gemm& product, int64_t first) {
+  Gemm rest = product;
+  const int64_t width = product.output == GemmOutput::bfloat16 ? 2 : 4;
+  rest.n -= first;
+  rest.b += first * product.bStride;
+  rest.c = static_cast<char*>(product.c) + first * width;
+  if (product.bias) rest.bias += first;
+  if (product.addend) rest.addend += first;
+  return rest;
+}
+
 }  // namespace
 
 #ifndef __x86_64__
@@ -20,6 +43,9 @@ bool amxAvailable() { return false; }
 int64_t gemmColumnBlock(const Gemm&) { return 1; }
 int64_t gemmScratchBytes(const Gemm&) { return 0; }
 void gemmPart(const Gemm&, int64_t, int64_t, int64_t, int64_t, void*) {}
+int64_t fewRowsColumns(const Gemm&) { return 0; }
+int64_t fewRowsScratchBytes(const Gemm&) { return 0; }
+void gemmFewRows(const Gemm&, int64_t, int64_t, void*) {}
 #endif
 
 bool gemmServes(const at::Tensor& a, const at::Tensor& b) {
@@ -29,6 +55,10 @@ bool gemmServes(const at::Tensor& a, const at::Tensor& b) {
 
 void gemm(const Gemm& product) {
   if (product.m == 0 || product.n == 0) return;
+  if (const int64_t columns = fewRowsColumns(product)) {
+    fewRows(product, columns);
+    return gemm(columnsFrom(product, columns));
+  }
   // Parts of whole column blocks; where those are fewer than the threads could share evenly, rows are split too.
   const int64_t threads = parallelThreads();
   int64_t columnBlock = gemmColumnBlock(product);

@@ -2,12 +2,13 @@
 
 #include <immintrin.h>
 
+#include <cstring>
 #include <limits>
+
+#include "native/kernels/cpu/paired_tiles.h"
 
 namespace rlt::cpu {
 namespace {
-
-int64_t roundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 int64_t longestOwn(const PairedAttention& a) {
   int64_t longest = 0;
@@ -107,7 +108,9 @@ bool pairedAttentionServes(int64_t headSize) { return headSize % 16 == 0 && __bu
 
 int64_t pairedAttentionScratchBytes(const PairedAttention& a) {
   const int64_t length = roundUp(a.shared.length, kPairedBlock) + roundUp(longestOwn(a), kPairedBlock);
-  return a.samples * a.queriesPerKey * (length * 6 + a.headSize * 4) + 64;
+  // Scores and sums, weights and queries; whole tiles are read from any row of the last two.
+  const int64_t rows = a.samples * a.queriesPerKey;
+  return rows * (length + a.headSize) * 4 + (rows + kTileQueries) * (length + a.headSize) * 2;
 }
 
 void pairedAttention(const PairedAttention& a, void* scratch) {
@@ -117,10 +120,23 @@ void pairedAttention(const PairedAttention& a, void* scratch) {
   float* const scores = static_cast<float*>(scratch);
   float* const sums = scores + count * length;
   bf16* const weights = reinterpret_cast<bf16*>(sums + count * a.headSize);
+  bf16* const packedQueries = weights + (count + kTileQueries) * length;
   const auto query = [&](int64_t q) { return a.queries + q / a.queriesPerKey * a.queryStride + q % a.queriesPerKey * a.headSize; };
+  const bool tiles = tilesServe(a.headSize);
+  if (tiles) {
+    configureAttentionTiles();
+    for (int64_t q = 0; q < count; ++q) std::memcpy(packedQueries + q * a.headSize, query(q), a.headSize * sizeof(bf16));
+  }
 
-  // Calls an instance with pointers to some neighbouring queries' rows.
+  // Without tiles: calls an instance with pointers to some neighbouring queries' rows.
   const auto score = [&](int64_t from, int64_t number, CachedSegment segment, int64_t column) {
+    if (tiles) {
+      for (int64_t q = from; q < from + number; q += kTileQueries) {
+        const int64_t rows = from + number - q < kTileQueries ? from + number - q : kTileQueries;
+        scoreOnTiles(a, packedQueries + q * a.headSize, rows, segment, scores + q * length + column, length);
+      }
+      return;
+    }
     inFours(number, [&]<int Count>(int64_t first) {
       const bf16* queries[Count];
       float* rows[Count];
@@ -132,6 +148,13 @@ void pairedAttention(const PairedAttention& a, void* scratch) {
     });
   };
   const auto sum = [&](int64_t from, int64_t number, CachedSegment segment, int64_t column) {
+    if (tiles) {
+      for (int64_t q = from; q < from + number; q += kTileQueries) {
+        const int64_t rows = from + number - q < kTileQueries ? from + number - q : kTileQueries;
+        sumOnTiles(a, weights + q * length + column, length, rows, segment, sums + q * a.headSize);
+      }
+      return;
+    }
     inFours(number, [&]<int Count>(int64_t first) {
       const bf16* rows[Count];
       float* to[Count];
@@ -162,6 +185,7 @@ void pairedAttention(const PairedAttention& a, void* scratch) {
     bf16* out = a.output + q / a.queriesPerKey * a.outputStride + q % a.queriesPerKey * a.headSize;
     vectorKernels<bf16>().narrow(sums + q * a.headSize, out, a.headSize);
   }
+  if (tiles) _tile_release();
 }
 
 }  // namespace rlt::cpu
