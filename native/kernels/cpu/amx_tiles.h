@@ -49,6 +49,14 @@ inline __m512 widen(__m256i values) { return _mm512_castsi512_ps(_mm512_slli_epi
 
 /// Brings a block of sums to where and what it has to be.
 inline void storeBlock(const Gemm& g, const float* block, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  if (g.output == GemmOutput::bfloat16 && !g.bias && !g.addend && columns == kBlock) {
+    bf16* to = static_cast<bf16*>(g.c) + row * g.cStride + column;
+    for (int64_t i = 0; i < rows; ++i, to += g.cStride, block += kBlock) {
+      const __m512bh values = _mm512_cvtne2ps_pbh(_mm512_load_ps(block + 16), _mm512_load_ps(block));
+      _mm512_storeu_si512(to, reinterpret_cast<__m512i>(values));
+    }
+    return;
+  }
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t half = 0; half < kBlock; half += 16) {
       const auto mask = static_cast<__mmask16>(firstOf(columns - half));

@@ -100,12 +100,13 @@ void scoreChunk(const Head& head, const Sequence& sequence, const Chunk& chunk, 
 void attend(const Head& head, const Sequence& sequence, int64_t headIndex, const ModelConfiguration& c, AttentionOutput& output) {
   const float scale = 1.0f / std::sqrt(static_cast<float>(c.headSize));
   const auto& kernels = vectorKernels<bf16>();
-  std::vector<bf16> queries, probabilities;
-  std::vector<float> scores, sums;
+  std::vector<bf16> queries, weights;  // the weights are probabilities but for a factor a row
+  std::vector<float> scores, inverseSums, sums;
   forEachChunk(sequence, c, [&](const Chunk& chunk) {
     queries.resize(chunk.rows * c.headSize);
     scores.resize(chunk.rows * chunk.keys);
-    probabilities.resize(chunk.rows * chunk.keys);
+    weights.resize(chunk.rows * chunk.keys);
+    inverseSums.resize(chunk.rows);
     sums.resize(chunk.rows * c.headSize);
     const int64_t firstRow = sequence.own.first + chunk.first;
     gatherHeads(head.base + firstRow * head.stride + head.queryColumn, head.stride, chunk, c, queries.data());
@@ -113,15 +114,16 @@ void attend(const Head& head, const Sequence& sequence, int64_t headIndex, const
 
     float* logNormaliser = pointer<float>(output.logNormaliser) + firstRow * c.heads + headIndex * c.queriesPerKey();
     for (int64_t r = 0; r < chunk.rows; ++r) {
-      logNormaliser[r % chunk.positions * c.heads + r / chunk.positions] =
-          kernels.softmaxRow(scores.data() + r * chunk.keys, chunk.visible(r), chunk.keys, scale, probabilities.data() + r * chunk.keys);
+      const LogitsSummary row = kernels.softmaxRow(scores.data() + r * chunk.keys, chunk.visible(r), chunk.keys, scale, weights.data() + r * chunk.keys);
+      logNormaliser[r % chunk.positions * c.heads + r / chunk.positions] = row.maximum + static_cast<float>(std::log(row.sum));
+      inverseSums[r] = static_cast<float>(1.0 / row.sum);
     }
-    times(probabilities.data(), chunk.keys, false, chunk.rows, chunk.sharedKeys, head.values(sequence.shared), head.stride, c.headSize, sums.data(), false);
-    times(probabilities.data() + chunk.sharedKeys, chunk.keys, false, chunk.rows, chunk.ownKeys, head.values(sequence.own), head.stride, c.headSize,
+    times(weights.data(), chunk.keys, false, chunk.rows, chunk.sharedKeys, head.values(sequence.shared), head.stride, c.headSize, sums.data(), false);
+    times(weights.data() + chunk.sharedKeys, chunk.keys, false, chunk.rows, chunk.ownKeys, head.values(sequence.own), head.stride, c.headSize,
           sums.data(), chunk.sharedKeys > 0);
     bf16* values = pointer<bf16>(output.values) + firstRow * c.queryWidth() + head.queryColumn;
     for (int64_t r = 0; r < chunk.rows; ++r) {
-      kernels.narrow(sums.data() + r * c.headSize, values + r % chunk.positions * c.queryWidth() + r / chunk.positions * c.headSize, c.headSize);
+      kernels.narrow(sums.data() + r * c.headSize, inverseSums[r], values + r % chunk.positions * c.queryWidth() + r / chunk.positions * c.headSize, c.headSize);
     }
   });
 }
@@ -138,8 +140,8 @@ struct KeyValueGradient {
   void store(const Rows& rows, int64_t headSize, const Head& head, bf16* gradient) const {
     for (int64_t i = 0; i < rows.count; ++i) {
       bf16* row = gradient + (rows.first + i) * head.stride;
-      vectorKernels<bf16>().narrow(keys.data() + i * headSize, row + head.keyColumn, headSize);
-      vectorKernels<bf16>().narrow(values.data() + i * headSize, row + head.valueColumn, headSize);
+      vectorKernels<bf16>().narrow(keys.data() + i * headSize, 1.0f, row + head.keyColumn, headSize);
+      vectorKernels<bf16>().narrow(values.data() + i * headSize, 1.0f, row + head.valueColumn, headSize);
     }
   }
 };
@@ -186,7 +188,7 @@ void attendBackward(const Head& head, const Sequence& sequence, int64_t headInde
           sums.data(), chunk.sharedKeys > 0);
     bf16* dQueries = gradient + firstRow * head.stride + head.queryColumn;
     for (int64_t r = 0; r < chunk.rows; ++r) {
-      kernels.narrow(sums.data() + r * c.headSize, dQueries + r % chunk.positions * head.stride + r / chunk.positions * c.headSize, c.headSize);
+      kernels.narrow(sums.data() + r * c.headSize, 1.0f, dQueries + r % chunk.positions * head.stride + r / chunk.positions * c.headSize, c.headSize);
     }
 
     const auto addTransposed = [&](const std::vector<bf16>& weights, int64_t column, int64_t keys, const std::vector<bf16>& rows, float* sum) {

@@ -183,7 +183,7 @@ void pairedAttention(const PairedAttention& a, void* scratch) {
   for (int64_t sample = 0; sample < a.samples; ++sample) sum(sample * a.queriesPerKey, a.queriesPerKey, a.own[sample], sharedLength);
   for (int64_t q = 0; q < count; ++q) {
     bf16* out = a.output + q / a.queriesPerKey * a.outputStride + q % a.queriesPerKey * a.headSize;
-    vectorKernels<bf16>().narrow(sums + q * a.headSize, out, a.headSize);
+    vectorKernels<bf16>().narrow(sums + q * a.headSize, 1.0f, out, a.headSize);
   }
   if (tiles) _tile_release();
 }

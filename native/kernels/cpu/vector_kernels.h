@@ -45,16 +45,16 @@ struct VectorKernels {
                           const T* keys, const T* values, int64_t blockStride, int64_t blockSize, CachedSegment shared,
                           const CachedSegment* own, float scale, float* scratch);
 
-  /// probabilities[i] = exp(scale * scores[i] - l) for i < valid, 0 up to n; returns l, the log of the sum that makes
-  /// them add up to 1.
-  float (*softmaxRow)(const float* scores, int64_t valid, int64_t n, float scale, T* probabilities);
-  /// With the probabilities p as softmaxRow gives them: dScores[i] = scale * p[i] * (dProbabilities[i] - delta).
+  /// weights[i] = exp(scale * scores[i] - maximum) for i < valid, 0 up to n: probabilities once divided by their sum,
+  /// which is returned.
+  LogitsSummary (*softmaxRow)(const float* scores, int64_t valid, int64_t n, float scale, T* weights);
+  /// With the probabilities p, which are exp(scale * scores[i] - logNormaliser): dScores[i] = scale * p[i] * (dProbabilities[i] - delta).
   void (*softmaxRowBackward)(const float* scores, const float* dProbabilities, int64_t valid, int64_t n, float scale, float logNormaliser,
                              float delta, T* probabilities, T* dScores);
   /// The sum of a[i] * b[i].
   float (*dot)(const T* a, const T* b, int64_t n);
-  /// out[i] = x[i], rounded.
-  void (*narrow)(const float* x, T* out, int64_t n);
+  /// out[i] = factor * x[i], rounded.
+  void (*narrow)(const float* x, float factor, T* out, int64_t n);
 
   LogitsSummary (*summarise)(const T* logits, int64_t n, float scale);
   /// logits[i] becomes coefficient * ([i == target] - exp(scale * logits[i] - logNormaliser)); target -1: none here.

@@ -188,19 +188,20 @@ static void decodeAttention(const T* queries, int64_t queryStride, T* output, in
 }
 
 template <typename T>
-static float softmaxRow(const float* scores, int64_t valid, int64_t n, float scale, T* probabilities) {
+static LogitsSummary softmaxRow(const float* scores, int64_t valid, int64_t n, float scale, T* weights) {
   float maximum = -__builtin_inff();
 #pragma omp simd reduction(max : maximum)
   for (int64_t i = 0; i < valid; ++i) maximum = scores[i] > maximum ? scores[i] : maximum;
   maximum *= scale;
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < valid; ++i) sum += exponential(scores[i] * scale - maximum);
-  const float inverse = 1.0f / sum;
-#pragma omp simd
-  for (int64_t i = 0; i < valid; ++i) Widen::store(probabilities + i, exponential(scores[i] * scale - maximum) * inverse);
-  for (int64_t i = valid; i < n; ++i) Widen::store(probabilities + i, 0.0f);
-  return maximum + __builtin_logf(sum);
+  for (int64_t i = 0; i < valid; ++i) {
+    const float weight = exponential(scores[i] * scale - maximum);
+    sum += weight;
+    Widen::store(weights + i, weight);
+  }
+  for (int64_t i = valid; i < n; ++i) Widen::store(weights + i, 0.0f);
+  return {maximum, sum};
 }
 
 template <typename T>
@@ -227,9 +228,9 @@ static float dot(const T* a, const T* b, int64_t n) {
 }
 
 template <typename T>
-static void narrow(const float* x, T* out, int64_t n) {
+static void narrow(const float* x, float factor, T* out, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) Widen::store(out + i, x[i]);
+  for (int64_t i = 0; i < n; ++i) Widen::store(out + i, factor * x[i]);
 }
 
 template <typename T>
