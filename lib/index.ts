@@ -7,6 +7,9 @@ export {
   loadConfig,
   parseConfig,
   presetNames,
+  type RankConfig,
+  type RankConfigInput,
+  rankKind,
   type TrainConfig,
   type TrainConfigInput,
   trainKind,
@@ -29,4 +32,11 @@ export {
   type ExplainResult,
   explain,
 } from './stages/explain.js'
+export {
+  type RankEvent,
+  type RankOptions,
+  type RankResult,
+  type RewardDistribution,
+  rank,
+} from './stages/rank.js'
 export { type TrainOptions, type TrainResult, train } from './stages/train.js'

@@ -13,6 +13,7 @@ import { explainCommand } from './commands/explain.js'
 import { generateCommand } from './commands/generate.js'
 import { logprobsCommand } from './commands/logprobs.js'
 import { modelsCommand } from './commands/models.js'
+import { rankCommand } from './commands/rank.js'
 import { reportCommand } from './commands/report.js'
 import { trainCommand } from './commands/train.js'
 import { describeFailure, exitCodeOf } from './failure.js'
@@ -23,6 +24,7 @@ import { endQuietlyWhenPipeCloses } from './output.js'
 const commands: Command[] = [
   trainCommand,
   explainCommand,
+  rankCommand,
   generateCommand,
   logprobsCommand,
   reportCommand,

@@ -9,6 +9,7 @@ export { RepositoryCache } from './hub-cache.js'
 export { hubConnection, isNetworkFailure, isOffline } from './hub-connection.js'
 export { downloadBlob, hashOf } from './hub-file.js'
 export { copyModelSidecars, type SavedDtype } from './model-folder.js'
+export { cacheFolder } from './paths.js'
 export { byteLength, type SafetensorsEntry, safetensorsHeader } from './safetensors-header.js'
 export {
   type DownloadProgress,

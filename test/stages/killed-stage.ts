@@ -1,7 +1,8 @@
 /** Runs a stage as its first argument says, and kills itself at an event: what a crash leaves. */
 import { explain } from '../../lib/stages/explain.js'
+import { rank } from '../../lib/stages/rank.js'
 
-const { config, event, count } = JSON.parse(process.argv[2]!)
+const { stage, config, event, count } = JSON.parse(process.argv[2]!)
 
 let seen = 0
 const onEvent = (told: { type: string; phase?: string }) => {
@@ -9,4 +10,4 @@ const onEvent = (told: { type: string; phase?: string }) => {
   if (name === event && ++seen === count) process.kill(process.pid, 'SIGKILL')
 }
 
-await explain(config, { onEvent })
+await (stage === 'explain' ? explain(config, { onEvent }) : rank(config, { onEvent }))
