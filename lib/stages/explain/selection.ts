@@ -1,6 +1,6 @@
 /** Which explanations of a question are kept, and what a row of the output says of each. */
 import type { ExplainConfig } from '../../config/index.js'
-import { type Columns, type OutputRow, type Row, textOf } from '../../data/index.js'
+import type { Columns, OutputRow, Row } from '../../data/index.js'
 import type { SamplingFinish } from '../../engine/index.js'
 import type { Tokenizer } from '../../models/index.js'
 import {
@@ -8,6 +8,7 @@ import {
   partsColumn,
   type ScorableGroup,
   type ScoredExplanation,
+  textAt,
 } from '../shared/scoring.js'
 
 /** The explanations of one question as they came. */
@@ -42,7 +43,7 @@ export interface UniqueExplanations extends SampledExplanations {
 }
 
 export function withoutDuplicates(group: SampledExplanations, tokenizer: Tokenizer): UniqueExplanations {
-  const texts = group.explanations.map(explanation => textOf(explanation, tokenizer))
+  const texts = group.explanations.map((_, i) => textAt(group, i, tokenizer))
   const ended = texts.flatMap((_, i) => (group.explanations[i]!.ended ? [i] : []))
   const firsts = new Map(ended.toReversed().map(i => [texts[i]!, i]))
   const kept = ended.filter(i => texts[i]!.trim() !== '' && firsts.get(texts[i]!) === i)

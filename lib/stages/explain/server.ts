@@ -133,7 +133,7 @@ export class ServerTeacher {
     const explanations = given.map(({ text, ended }) => ({ tokens: tokenizer.encode(text), rest: '', ended }))
     return {
       ...{ row, place, prefix, explanations },
-      suffixes: explanations.map(({ tokens }) => tokens),
+      ...{ suffixes: explanations.map(({ tokens }) => tokens), texts: given.map(({ text }) => text) },
       finish: given.map(({ ended }) => (ended ? 'stop' : 'length')),
       refusals: samples.flatMap(({ refusal }) => refusal ?? []),
     }

@@ -49,6 +49,7 @@ export async function scoreTraces(
 
 interface KeyedGroup extends ScorableGroup {
   keys: string[]
+  texts: string[]
 }
 
 /** Explanations of one question are one group: what they share is computed once. */
@@ -62,12 +63,13 @@ async function scoreAll(
     let group = groups.get(question)
     if (group === undefined) {
       const prefix = teacherPrompt(row, judges.config.format, judges.tokenizer)
-      group = { row, prefix, suffixes: [], explanations: [], keys: [] }
+      group = { row, prefix, suffixes: [], explanations: [], texts: [], keys: [] }
       groups.set(question, group)
     }
     const tokens = judges.tokenizer.encode(explanation)
     group.keys.push(key)
     group.suffixes.push(tokens)
+    group.texts.push(explanation)
     group.explanations.push({ tokens, rest: '', ended: true })
   }
   const all = [...groups.values()]

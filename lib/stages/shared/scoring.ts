@@ -30,6 +30,8 @@ export interface ScorableGroup {
   /** The teacher's completions, which begin with the tokens of their explanations. */
   suffixes: Int32Array[]
   explanations: Explanation[]
+  /** Of the explanations as they were read; undefined where their tokens say them, for they were sampled here. */
+  texts?: string[] | undefined
   /** Of the completions' tokens, at the temperature of the sampling; undefined where they were not sampled here. */
   logProbs?: Float32Array[] | undefined
 }
@@ -97,7 +99,7 @@ export async function scoreExplanations(
     const own = (ofTeacher as Float32Array).subarray(0, explanation.tokens.length)
     const input: TermInput = {
       ...{ question: group.row.question, solution: group.row.solution, answer: group.row.answer },
-      explanation: textOf(explanation, tokenizer),
+      explanation: textAt(group, c, tokenizer),
       tokens: explanation.tokens,
       teacherLogProbs: own,
       students: readable,
@@ -114,6 +116,15 @@ export async function scoreExplanations(
   return Promise.all(
     groups.map((group, g) => Promise.all(group.explanations.map((_, c) => rewardOf(group, g, c)))),
   )
+}
+
+/** An explanation as text. Not every tokenizer gives back every character that it was given. */
+export function textAt(
+  { texts, explanations }: ScorableGroup,
+  completion: number,
+  tokenizer: Tokenizer,
+): string {
+  return texts?.[completion] ?? textOf(explanations[completion]!, tokenizer)
 }
 
 /** `[group][completion]`: undefined for those not ended. */
@@ -134,7 +145,7 @@ async function judge(
       if (!explanation.ended) return []
       const view = student.sharesTokenizer
         ? format.view(explanation)
-        : format.viewOfText(textOf(explanation, tokenizer))
+        : format.viewOfText(textAt(group, completion, tokenizer))
       const reason = whyUnreadable(`the student ${student.name}`, student.model, format.prefix, view.suffix)
       if (reason !== undefined) judgements[g]![completion] = new Unreadable(reason)
       return reason === undefined ? [{ group: g, completion, view }] : []
