@@ -51,7 +51,7 @@ function both(a: ColumnType | undefined, b: ColumnType | undefined): ColumnType 
 
 /**
  * A row as JSON can hold it. Parquet files hold 64-bit integers, which reach JavaScript as bigint: those that a number
- * holds exactly become one, others a text. What is not finite becomes null, as in JSON.
+ * holds exactly become one, others a text. What is not finite becomes null, as in JSON; so does what is undefined.
  */
 export function asJson(value: unknown): unknown {
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString()
@@ -61,5 +61,5 @@ export function asJson(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(asJson)
   if (value !== null && typeof value === 'object')
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, asJson(part)]))
-  return value
+  return value ?? null
 }

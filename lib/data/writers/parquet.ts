@@ -56,7 +56,7 @@ export class ParquetRowWriter implements RowWriter {
 }
 
 function valueFor(value: unknown, type: ColumnType): unknown {
-  const plain = asJson(value ?? null)
+  const plain = asJson(value)
   if (plain === null || type === 'json') return plain
   if (typeof type !== 'object') return plain
   return Object.fromEntries(
