@@ -14,6 +14,12 @@ LossArguments lossArguments(const Napi::Value& value) {
     const Napi::Value array = object.Get(name);
     return array.IsUndefined() ? std::span<const float>() : float32ArrayArgument(array, std::string("loss.") + name);
   };
+  /// Whether it is the second of two words.
+  const auto choice = [&](const std::string& name, const std::string& first, const std::string& second) {
+    const std::string word = stringArgument(object.Get(name), "loss." + name);
+    if (word == first || word == second) return word == second;
+    fail(value.Env(), "ERR_ARGUMENT", "Expected '" + first + "' or '" + second + "' for loss." + name + ", got '" + word + "'.");
+  };
   LossArguments loss;
   const auto weights = float32ArrayArgument(object.Get("weights"), "loss.weights");
   if (kind == "sft") {
@@ -27,6 +33,8 @@ LossArguments lossArguments(const Napi::Value& value) {
     loss.grpo.beta = numberArgument(object.Get("beta"), "loss.beta");
     loss.grpo.clipLow = numberArgument(object.Get("clipLow"), "loss.clipLow");
     loss.grpo.clipHigh = numberArgument(object.Get("clipHigh"), "loss.clipHigh");
+    loss.grpo.ratioLevel = choice("ratioLevel", "token", "sequence") ? RatioLevel::kSequence : RatioLevel::kToken;
+    loss.grpo.clipping = choice("clipping", "surrogate", "weight") ? Clipping::kWeight : Clipping::kSurrogate;
   } else {
     fail(value.Env(), "ERR_ARGUMENT", "Expected 'sft' or 'grpo' for loss.kind, got '" + kind + "'.");
   }
@@ -57,6 +65,7 @@ Napi::Object toValue(Napi::Env env, const LossStatistics& statistics) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("loss", statistics.loss);
   object.Set("tokens", static_cast<double>(statistics.tokens));
+  object.Set("entropySum", statistics.entropySum);
   object.Set("klReferenceSum", statistics.klReferenceSum);
   object.Set("ratioSum", statistics.ratioSum);
   object.Set("clipped", static_cast<double>(statistics.clipped));

@@ -20,8 +20,9 @@ struct LossArguments {
   LossFunction function() const;
 };
 
-/// { kind: 'sft', weights } or { kind: 'grpo', weights, advantages, old?, reference?, beta, clipLow, clipHigh }; all
-/// arrays Float32Array with one value a suffix token.
+/// { kind: 'sft', weights } or { kind: 'grpo', weights, advantages, old?, reference?, beta, clipLow, clipHigh,
+/// ratioLevel: 'token' | 'sequence', clipping: 'surrogate' | 'weight' }; all arrays Float32Array with one value a suffix
+/// token.
 LossArguments lossArguments(const Napi::Value& value);
 
 Napi::Object toValue(Napi::Env env, const LossStatistics& statistics);

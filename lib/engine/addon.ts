@@ -25,11 +25,14 @@ export type NativeLoss =
       beta: number
       clipLow: number
       clipHigh: number
+      ratioLevel: 'token' | 'sequence'
+      clipping: 'surrogate' | 'weight'
     }
 
 export interface NativeLossStatistics {
   loss: number
   tokens: number
+  entropySum: number
   klReferenceSum: number
   ratioSum: number
   clipped: number

@@ -11,15 +11,17 @@ export interface SftLoss {
 }
 
 /**
- * Group relative policy optimisation (Shao et al. 2024, arXiv 2402.03300, eq. 3 and 4): the sum over tokens of
+ * The policy losses of the family of GRPO (Shao et al. 2024, arXiv 2402.03300, eq. 3 and 4): the sum over tokens of
  * weight * (-min(ratio A, clip(ratio, 1 - clipLow, 1 + clipHigh) A) + beta * k3), with
  * ratio = exp(log p - log p_old) and k3 = exp(log p_ref - log p) - (log p_ref - log p) - 1.
+ *
+ * What tells its members apart is `ratioLevel`, `clipping`, the weights and the advantages.
  */
 export interface GrpoLoss {
   kind: 'grpo'
   weights: PerToken
-  /** One advantage a suffix: `[group][suffix]`. */
-  advantages: readonly (Float32Array | readonly number[])[]
+  /** `[group][suffix]`: one advantage for all tokens of a suffix, or one for each. */
+  advantages: readonly (Float32Array | readonly (number | Float32Array)[])[]
   /** Log-probabilities under the policy that sampled. Absent when that is this very model: the ratio is 1. */
   oldLogProbs?: PerToken | undefined
   /** Log-probabilities under the reference model. Absent: no KL term. */
@@ -27,6 +29,17 @@ export interface GrpoLoss {
   beta: number
   clipLow: number
   clipHigh: number
+  /**
+   * What a ratio is of: a token, or a whole suffix, exp(mean(log p - log p_old)) over its tokens of a weight other than
+   * 0 (GSPO, Zheng et al. 2025, arXiv 2507.18071, eq. 7). Default token.
+   */
+  ratioLevel?: 'token' | 'sequence'
+  /**
+   * surrogate: as above (PPO, Schulman et al. 2017, arXiv 1707.06347, eq. 7). weight: the clipped ratio is a constant
+   * that weighs log p, -stopgradient(clip(ratio)) A log p (CISPO, MiniMax 2025, arXiv 2506.13585, eq. 4 and 5), so that
+   * no token is without a gradient. Default surrogate.
+   */
+  clipping?: 'surrogate' | 'weight'
 }
 
 export type Loss = SftLoss | GrpoLoss
@@ -36,11 +49,13 @@ export interface LossStatistics {
   loss: number
   /** Tokens with a weight other than 0. */
   tokens: number
+  /** Mean over those tokens of the entropy of the distribution each was drawn from, in nats, at the call's temperature. */
+  entropy: number
   /** Mean of k3 over those tokens; 0 without reference log-probabilities. */
   klReference: number
   /** Mean probability ratio; 0 for the SFT loss. */
   ratioMean: number
-  /** Fraction of tokens whose gradient was clipped away. */
+  /** Fraction of tokens whose gradient was clipped away; of tokens whose weight was clipped where that is clipped. */
   clipFraction: number
   /** What the model gives each suffix token, computed on the way: `[group][suffix]`. */
   logProbs: Float32Array[][]
@@ -72,6 +87,14 @@ export function checkLoss(groups: readonly TokenGroup[], loss: Loss): void {
         `loss.advantages[${g}] has ${loss.advantages[g]?.length ?? 'no'} values; that group has ${group.suffixes.length} suffixes, and each needs one.`,
       )
     }
+    group.suffixes.forEach((suffix, s) => {
+      const advantage = loss.advantages[g]![s]!
+      if (typeof advantage === 'number' || advantage.length === suffix.length) return
+      throw new EngineError(
+        'ERR_SHAPE',
+        `loss.advantages[${g}][${s}] has ${advantage.length} values; that suffix has ${suffix.length} tokens, and it needs one for all or one for each.`,
+      )
+    })
   })
 }
 
@@ -82,12 +105,14 @@ export function lossOfPack(pack: Pack, loss: Loss): NativeLoss {
   const advantages = new Float32Array(pack.suffixTokens)
   let place = 0
   for (const { group, suffix, length } of pack.members) {
-    advantages.fill(loss.advantages[group]![suffix]!, place, place + length)
+    const advantage = loss.advantages[group]![suffix]!
+    if (typeof advantage === 'number') advantages.fill(advantage, place, place + length)
+    else advantages.set(advantage, place)
     place += length
   }
-  const { beta, clipLow, clipHigh } = loss
+  const { beta, clipLow, clipHigh, ratioLevel = 'token', clipping = 'surrogate' } = loss
   return {
-    ...{ kind: 'grpo', weights, advantages, beta, clipLow, clipHigh },
+    ...{ kind: 'grpo', weights, advantages, beta, clipLow, clipHigh, ratioLevel, clipping },
     old: loss.oldLogProbs && gather(pack, loss.oldLogProbs),
     reference: loss.referenceLogProbs && gather(pack, loss.referenceLogProbs),
   }
@@ -105,6 +130,7 @@ export function combineStatistics(
   return {
     loss: sum(part => part.loss),
     tokens,
+    entropy: mean(sum(part => part.entropySum)),
     klReference: mean(sum(part => part.klReferenceSum)),
     ratioMean: mean(sum(part => part.ratioSum)),
     clipFraction: mean(sum(part => part.clipped)),

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <limits>
 
 #include "native/kernels/cpu/dispatch.h"
@@ -21,14 +22,35 @@ void forEachVocabularySlice(int64_t tokens, int64_t vocabulary, const Visit& vis
   for (int64_t first = 0; first < vocabulary; first += slice) visit(first, std::min(slice, vocabulary - first));
 }
 
-/// Folds a slice's maximum and sum of exponentials into the running ones, and picks out targets that lie in it.
-void accumulate(const at::Tensor& logits, int64_t first, double scale, const at::Tensor& targets, at::Tensor& maximum, at::Tensor& sum,
-                at::Tensor& targetLogit) {
+/// What is known of each token's logits x after some slices of the vocabulary; [n] each.
+struct RunningSoftmax {
+  at::Tensor maximum;
+  at::Tensor sum;          // of exp(x - maximum)
+  at::Tensor weightedSum;  // of (x - maximum) exp(x - maximum); undefined where no entropy is wanted
+  at::Tensor targetLogit;
+};
+
+/// Brings a weighted sum to another maximum: every x - maximum changes by `shift`, and every exponential by exp(shift).
+double shifted(double weightedSum, double sum, double shift) {
+  return sum == 0 ? 0 : std::exp(shift) * (weightedSum + shift * sum);
+}
+
+/// Folds a slice into what is known, and picks out targets that lie in it.
+void accumulate(const at::Tensor& logits, int64_t first, double scale, const at::Tensor& targets, RunningSoftmax& running) {
+  auto& [maximum, sum, weightedSum, targetLogit] = running;
+  const bool withEntropy = weightedSum.defined();
   const int64_t n = logits.size(0), width = logits.size(1);
   if (!logits.is_cpu()) {
     const at::Tensor scaled = logits.to(at::kFloat) * scale;
     const at::Tensor newMaximum = at::maximum(maximum, scaled.amax(1));
-    sum.mul_((maximum - newMaximum).exp_()).add_((scaled - newMaximum.unsqueeze(1)).exp_().sum(1));
+    const at::Tensor below = scaled - newMaximum.unsqueeze(1);
+    const at::Tensor terms = below.exp();
+    if (withEntropy) {
+      // The first slice has no maximum before it; times a sum of 0, any finite shift will do.
+      const at::Tensor shift = (maximum - newMaximum).clamp_min(std::numeric_limits<float>::lowest());
+      weightedSum.add_(sum * shift).mul_(shift.exp()).add_((below * terms).sum(1));
+    }
+    sum.mul_((maximum - newMaximum).exp_()).add_(terms.sum(1));
     maximum.copy_(newMaximum);
     const at::Tensor place = (targets - first).clamp(0, width - 1);
     const at::Tensor inside = (targets >= first).logical_and_(targets < first + width);
@@ -39,10 +61,17 @@ void accumulate(const at::Tensor& logits, int64_t first, double scale, const at:
     parallelFor(0, n, std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const T* values = cpu::pointer<T>(logits) + row * width;
-        const cpu::LogitsSummary summary = cpu::vectorKernels<T>().summarise(values, width, static_cast<float>(scale));
+        const auto& kernels = cpu::vectorKernels<T>();
+        const auto summarise = withEntropy ? kernels.summariseForEntropy : kernels.summarise;
+        const cpu::LogitsSummary summary = summarise(values, width, static_cast<float>(scale));
         float& runningMaximum = cpu::pointer<float>(maximum)[row];
         double& runningSum = cpu::pointer<double>(sum)[row];
         const float newMaximum = std::max(runningMaximum, summary.maximum);
+        if (withEntropy) {
+          double& runningWeighted = cpu::pointer<double>(weightedSum)[row];
+          runningWeighted = shifted(runningWeighted, runningSum, static_cast<double>(runningMaximum - newMaximum)) +
+                            shifted(summary.weightedSum, summary.sum, static_cast<double>(summary.maximum - newMaximum));
+        }
         runningSum = runningSum * std::exp(static_cast<double>(runningMaximum - newMaximum)) +
                      summary.sum * std::exp(static_cast<double>(summary.maximum - newMaximum));
         runningMaximum = newMaximum;
@@ -87,18 +116,21 @@ void toGradient(at::Tensor& logits, int64_t first, double scale, const at::Tenso
 
 }  // namespace
 
-TokenLogProbabilities tokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& projection, const at::Tensor& targets, double temperature) {
+TokenLogProbabilities tokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& projection, const at::Tensor& targets, double temperature,
+                                            bool withEntropy) {
   const int64_t n = hidden.size(0);
   const auto options = hidden.options().dtype(at::kFloat);
-  at::Tensor maximum = at::full({n}, -std::numeric_limits<float>::infinity(), options);
-  at::Tensor sum = at::zeros({n}, hidden.is_cpu() ? options.dtype(at::kDouble) : options);
-  at::Tensor targetLogit = at::zeros({n}, options);
+  const auto sumOptions = hidden.is_cpu() ? options.dtype(at::kDouble) : options;
+  RunningSoftmax running{at::full({n}, -std::numeric_limits<float>::infinity(), options), at::zeros({n}, sumOptions),
+                         withEntropy ? at::zeros({n}, sumOptions) : at::Tensor(), at::zeros({n}, options)};
   forEachVocabularySlice(n, projection.size(0), [&](int64_t first, int64_t width) {
     const at::Tensor logits = kernels::linear(hidden, projection.narrow(0, first, width));
-    accumulate(logits, first, 1.0 / temperature, targets, maximum, sum, targetLogit);
+    accumulate(logits, first, 1.0 / temperature, targets, running);
   });
-  const at::Tensor logNormaliser = (sum.log() + maximum).to(at::kFloat);
-  return {targetLogit - logNormaliser, logNormaliser};
+  const at::Tensor logNormaliser = (running.sum.log() + running.maximum).to(at::kFloat);
+  at::Tensor entropy;
+  if (withEntropy) entropy = (running.sum.log() - running.weightedSum / running.sum).to(at::kFloat);
+  return {running.targetLogit - logNormaliser, logNormaliser, entropy};
 }
 
 at::Tensor tokenLogProbabilitiesBackward(const at::Tensor& gradient, const TokenLogProbabilities& forward, const at::Tensor& hidden,

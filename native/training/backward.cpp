@@ -14,17 +14,14 @@ LossStatistics backwardGroups(Decoder& decoder, const PackedGroups& packed, cons
   activations.checkpoint = checkpoint;
   const at::Tensor hidden = decoder.forward(packed, &activations, cancellation);
   const at::Tensor predicting = hidden.index_select(0, packed.predictionRows);
-  const TokenLogProbabilities logProbabilities = tokenLogProbabilities(predicting, projection.value, packed.targets, temperature);
+  const TokenLogProbabilities logProbabilities = tokenLogProbabilities(predicting, projection.value, packed.targets, temperature, true);
 
   LossStatistics statistics;
   statistics.logProbabilities = perSuffixToken(packed, logProbabilities.values);
-  std::vector<float> tokenGradients(packed.targetPlaces.size());
-  for (size_t i = 0; i < tokenGradients.size(); ++i) {
-    const int64_t place = packed.targetPlaces[i];
-    const TokenLoss token = loss(place, statistics.logProbabilities[place], statistics);
-    statistics.loss += token.loss;
-    tokenGradients[i] = static_cast<float>(token.gradient);
-  }
+  const at::Tensor entropy = logProbabilities.entropy.to(at::kCPU).contiguous();
+  const std::span entropies(entropy.const_data_ptr<float>(), packed.targetPlaces.size());
+  const TokenGradients tokenGradients =
+      loss({statistics.logProbabilities, entropies, packed.targetPlaces, packed.suffixLengths}, statistics);
 
   cancellation.check();
   const at::Tensor gradient = at::tensor(tokenGradients, at::TensorOptions().dtype(at::kFloat)).to(hidden.device());

@@ -8,7 +8,7 @@
 
 namespace rlt {
 
-using LossFunction = std::function<TokenLoss(int64_t token, double logProbability, LossStatistics& statistics)>;
+using LossFunction = std::function<TokenGradients(const ScoredTokens& tokens, LossStatistics& statistics)>;
 
 /// Forward, loss and backward of one packed batch; gradients are added to the parameters'. With `checkpoint` only
 /// each layer's input is kept in between and the rest is computed twice.

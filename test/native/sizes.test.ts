@@ -113,6 +113,7 @@ test('a vocabulary that is scored in slices gives what it gives in one', async t
   const worst = worstRelativeError(actual.gradients, expected.gradients)
   t.true(worst.error < TOLERANCE, `${worst.name} differs by ${worst.error} of its size`)
   t.true(Math.abs(actual.statistics.loss - expected.statistics.loss) < TOLERANCE)
+  t.true(Math.abs(actual.statistics.entropy - expected.statistics.entropy) < TOLERANCE)
 })
 
 test('tokens of a wide vocabulary are drawn as often as they are probable', async t => {

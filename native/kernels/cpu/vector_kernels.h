@@ -22,6 +22,7 @@ struct CachedSegment {
 struct LogitsSummary {
   float maximum;
   double sum;  // of exp(scale * logit - maximum), the maximum being of the scaled logits
+  double weightedSum = 0;  // of (scale * logit - maximum) * exp(scale * logit - maximum), where it is asked for
 };
 
 /// The loops for one element type. Rows are `count` long unless said otherwise.
@@ -57,6 +58,8 @@ struct VectorKernels {
   void (*narrow)(const float* x, float factor, T* out, int64_t n);
 
   LogitsSummary (*summarise)(const T* logits, int64_t n, float scale);
+  /// The same with the weighted sum, from which the entropy follows: log sum - weightedSum / sum.
+  LogitsSummary (*summariseForEntropy)(const T* logits, int64_t n, float scale);
   /// logits[i] becomes coefficient * ([i == target] - exp(scale * logits[i] - logNormaliser)); target -1: none here.
   void (*logProbabilityGradient)(T* logits, int64_t n, float scale, float logNormaliser, int64_t target, float coefficient);
   /// out[i] = exp(scale * logits[i] - maximum).

@@ -234,13 +234,19 @@ static void narrow(const float* x, float factor, T* out, int64_t n) {
 }
 
 template <typename T>
-static LogitsSummary summarise(const T* logits, int64_t n, float scale) {
+static float largest(const T* logits, int64_t n, float scale) {
   float maximum = -__builtin_inff();
 #pragma omp simd reduction(max : maximum)
   for (int64_t i = 0; i < n; ++i) {
     const float value = Widen::load(logits + i) * scale;
     maximum = value > maximum ? value : maximum;
   }
+  return maximum;
+}
+
+template <typename T>
+static LogitsSummary summarise(const T* logits, int64_t n, float scale) {
+  const float maximum = largest(logits, n, scale);
   // Partial sums of 1,024 terms keep float's rounding far below the terms that matter.
   double total = 0;
   for (int64_t start = 0; start < n; start += 1024) {
@@ -251,6 +257,26 @@ static LogitsSummary summarise(const T* logits, int64_t n, float scale) {
     total += sum;
   }
   return {maximum, total};
+}
+
+template <typename T>
+static LogitsSummary summariseForEntropy(const T* logits, int64_t n, float scale) {
+  const float maximum = largest(logits, n, scale);
+  double total = 0, weightedTotal = 0;
+  for (int64_t start = 0; start < n; start += 1024) {
+    const int64_t end = start + 1024 < n ? start + 1024 : n;
+    float sum = 0, weightedSum = 0;
+#pragma omp simd reduction(+ : sum, weightedSum)
+    for (int64_t i = start; i < end; ++i) {
+      const float below = Widen::load(logits + i) * scale - maximum;
+      const float term = exponential(below);
+      sum += term;
+      weightedSum += below * term;
+    }
+    total += sum;
+    weightedTotal += weightedSum;
+  }
+  return {maximum, total, weightedTotal};
 }
 
 template <typename T>
@@ -319,6 +345,7 @@ static VectorKernels<T> table() {
   kernels.dot = dot<T>;
   kernels.narrow = narrow<T>;
   kernels.summarise = summarise<T>;
+  kernels.summariseForEntropy = summariseForEntropy<T>;
   kernels.logProbabilityGradient = logProbabilityGradient<T>;
   kernels.exponentials = exponentials<T>;
   kernels.adamW = adamW<T>;
