@@ -46,6 +46,7 @@ test('every call of a disposed model says so, and disposing again is allowed', a
     'copyParametersFrom a disposed one': () => other.copyParametersFrom(model),
     readParameter: () => model.readParameter('model.norm.weight'),
     save: () => model.save(folder),
+    parameterCount: async () => model.parameterCount,
   }
   for (const [name, call] of Object.entries(calls)) {
     await t.throwsAsync(call, { instanceOf: EngineError, code: 'ERR_DISPOSED' }, name)
@@ -60,16 +61,21 @@ test('a call that runs while its model is disposed of still finishes', async t =
   t.deepEqual(await running, expected)
 })
 
-test('an optimizer whose model is gone still ends cleanly, and a disposed one says so', async t => {
+test('every call of a disposed optimizer says so, and disposing again is allowed', async t => {
   const model = await loadTiny(t, 'llama-tied', { trainable: true })
   const optimizer = new AdamW(model)
+  const file = join(await temporaryFolder(t), 'optimizer.safetensors')
   await optimizer.step({ learningRate: 1e-3 })
+  await optimizer.save(file)
   optimizer.dispose()
   optimizer.dispose()
-  await t.throwsAsync(optimizer.step({ learningRate: 1e-3 }), {
-    instanceOf: EngineError,
-    code: 'ERR_DISPOSED',
-  })
+  const calls: Record<string, () => Promise<unknown>> = {
+    step: () => optimizer.step({ learningRate: 1e-3 }),
+    save: () => optimizer.save(file),
+    load: () => optimizer.load(file),
+  }
+  for (const [name, call] of Object.entries(calls))
+    await t.throwsAsync(call, { instanceOf: EngineError, code: 'ERR_DISPOSED' }, name)
 })
 
 test('a model that was not loaded to be trained refuses to be', async t => {
@@ -102,6 +108,10 @@ test('loss arrays that do not fit the suffixes are named', async t => {
     two('loss\\.weights\\[0\\]\\[0\\] has no'),
   )
   await t.throwsAsync(model.backward(groups, { ...grpo, advantages: [[1]] }), two('advantages\\[0\\] has 1'))
+  await t.throwsAsync(
+    model.backward(groups, { ...grpo, advantages: [[1, new Float32Array(2)]] }),
+    two('advantages\\[0\\]\\[1\\] has 2'),
+  )
   await t.throwsAsync(
     model.backward(groups, { ...grpo, oldLogProbs: short }),
     two('oldLogProbs\\[0\\]\\[1\\]'),
