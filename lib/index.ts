@@ -18,8 +18,10 @@ export * from './engine/index.js'
 export * from './errors.js'
 export { type ChatMessage, type ModelFiles, resolveModel, type Tokenizer } from './models/index.js'
 export {
+  batchAdvantages,
   groupAdvantages,
   klPerToken,
+  leaveOneOutAdvantages,
   type TeacherReward,
   type TeacherRewardInput,
   type TeacherRewardOptions,

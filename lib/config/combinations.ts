@@ -13,13 +13,19 @@ export type Complain = (path: Path, message: string) => void
 export function impossibleCombinations(config: TrainConfig): Problem[] {
   const problems: Problem[] = []
   const complain: Complain = (path, message) => problems.push({ path, message })
-  for (const rule of [groups, referencePolicy, steps, checkReward, sources, heldOutRows, checkFormat])
+  for (const rule of [groups, losses, referencePolicy, steps, checkReward, sources, heldOutRows, checkFormat])
     rule(config, complain)
   return problems
 }
 
 function groups({ sampling, algorithm, training }: TrainConfig, complain: Complain) {
-  if (sampling.completions < 2)
+  if (algorithm.loss === 'reinforce++') {
+    if (sampling.completions * training.promptsPerStep < 2)
+      complain(
+        ['training', 'promptsPerStep'],
+        'an advantage compares the completions of one step, so a step needs at least 2; expected 2 or more',
+      )
+  } else if (sampling.completions < 2)
     complain(
       ['sampling', 'completions'],
       'an advantage compares the completions of one group, so a group needs at least 2; expected 2 or more',
@@ -29,6 +35,20 @@ function groups({ sampling, algorithm, training }: TrainConfig, complain: Compla
       ['algorithm', 'minibatches'],
       `training.promptsPerStep (${training.promptsPerStep}) cannot be split into ${algorithm.minibatches} equal ` +
         `minibatches; expected a divisor of it`,
+    )
+}
+
+function losses({ algorithm }: TrainConfig, complain: Complain) {
+  if (algorithm.loss === 'rloo' && algorithm.scaleAdvantages)
+    complain(
+      ['algorithm', 'scaleAdvantages'],
+      'the leave-one-out advantages of rloo are not divided by anything; expected false, or another algorithm.loss',
+    )
+  if (algorithm.loss === 'reinforce++' && algorithm.dynamicSamplingRounds > 0)
+    complain(
+      ['algorithm', 'dynamicSamplingRounds'],
+      'reinforce++ compares all completions of a step, so a question whose completions all have the same reward teaches ' +
+        'too; expected 0, or another algorithm.loss',
     )
 }
 

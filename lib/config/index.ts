@@ -7,6 +7,7 @@ export { formatConfig, type LoadedConfig, loadConfig, parseConfig, presetNames }
 export { type OutputFormat, outputExtensions, outputFormat } from './output-format.js'
 export { loadRunConfig } from './resume.js'
 export {
+  type AlgorithmConfig,
   type DataColumn,
   type DataSource,
   type FormatConfig,

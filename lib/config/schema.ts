@@ -7,6 +7,7 @@
  */
 import { z } from 'zod'
 import { formatStyles } from './formats.js'
+import { lossDefaults, lossNames } from './losses.js'
 
 export const count = () => z.int().min(1)
 export const countOrZero = () => z.int().min(0)
@@ -169,13 +170,8 @@ const reductions = {
 
 const normalise = () =>
   z.enum(['none', 'exp']).default('none').describe('Applied to each token before reducing')
-const clip = () =>
-  z
-    .number()
-    .positive()
-    .nullable()
-    .default(null)
-    .describe('Largest magnitude of one token before reducing; null is off')
+const clip = (effect: string) =>
+  z.number().positive().nullable().default(null).describe(`${effect} before reducing; null is off`)
 
 export const reward = z.strictObject({
   temperature: z.number().gt(0).default(0.7).describe('Temperature of all log-probabilities in the reward'),
@@ -185,7 +181,7 @@ export const reward = z.strictObject({
       ...reductions,
       min: weight().default(0.01),
       normalise: normalise(),
-      clip: clip(),
+      clip: clip('A token below -clip counts as -clip'),
     })
     .prefault({})
     .describe(
@@ -199,7 +195,7 @@ export const reward = z.strictObject({
       max: weight().default(0.03),
       estimator: z.enum(['k1', 'k3']).default('k1').describe('Estimator of the KL divergence of one token'),
       normalise: normalise(),
-      clip: clip(),
+      clip: clip('A token above clip counts as clip'),
     })
     .prefault({})
     .describe(
@@ -221,10 +217,31 @@ export const reward = z.strictObject({
     .describe("The user's own reward terms, added to the above"),
 })
 
-const algorithm = z.strictObject({
+const algorithmOptions = z.strictObject({
+  loss: z
+    .enum(lossNames)
+    .default('grpo')
+    .describe(
+      'The policy loss; where clipLow, clipHigh, scaleAdvantages, klIn and dynamicSamplingRounds have their defaults from',
+    ),
   beta: z.number().min(0).default(0.04).describe('Weight of the KL divergence from the reference; 0 is off'),
-  clipLow: z.number().gt(0).lt(1).default(0.2).describe('Ratios below 1 - clipLow are clipped'),
-  clipHigh: z.number().gt(0).default(0.2).describe('Ratios above 1 + clipHigh are clipped'),
+  klIn: z
+    .enum(['loss', 'reward'])
+    .default('loss')
+    .describe(
+      'Where the KL divergence counts: a term of the loss (k3), or subtracted from the reward (k1); reward is the default of rloo and reinforce++',
+    ),
+  clipLow: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.2)
+    .describe('Ratios below 1 - clipLow are clipped; 1 is off. Default of gspo 3e-4, of cispo 1'),
+  clipHigh: z
+    .number()
+    .gt(0)
+    .default(0.2)
+    .describe('Ratios above 1 + clipHigh are clipped. Default of dapo 0.28, of gspo 4e-4, of cispo 4'),
   epochs: count().default(1).describe('Passes over the completions of a step'),
   minibatches: count()
     .default(1)
@@ -233,12 +250,34 @@ const algorithm = z.strictObject({
     .number()
     .gt(0)
     .default(1e-4)
-    .describe("Added to a group's standard deviation before dividing"),
+    .describe('Added to the standard deviation before dividing'),
   scaleAdvantages: z
     .boolean()
     .default(true)
-    .describe("Divide advantages by their group's standard deviation"),
+    .describe(
+      "Divide advantages by their group's standard deviation (reinforce++: by the whole step's); false is the default of dr-grpo and rloo",
+    ),
+  dynamicSamplingRounds: countOrZero()
+    .default(0)
+    .describe(
+      'How often in a step questions whose explanations all have the same reward are replaced by further ones; those of ' +
+        'the last round stay. 0 is off; default of dapo 10',
+    ),
+  importanceSampling: z
+    .strictObject({
+      correct: z
+        .enum(['none', 'truncated', 'masked'])
+        .default('none')
+        .describe(
+          'Weigh each token by trainer probability / sampler probability: truncated at the cap, or masked where above it',
+        ),
+      cap: z.number().gt(0).default(2).describe('Largest weight of a token'),
+    })
+    .prefault({})
+    .describe('For samples of another engine or precision than that which trains'),
 })
+
+const algorithm = z.preprocess(withLossDefaults, algorithmOptions)
 
 const optimizer = z.strictObject({
   learningRate: z.number().gt(0).default(1e-6).describe('Peak learning rate of AdamW'),
@@ -317,6 +356,7 @@ export type TrainConfigInput = z.input<typeof trainSchema>
 export type DataSource = TrainConfig['data']['train']
 export type DataColumn = DataSource['columns']['question']
 export type FormatConfig = TrainConfig['format']
+export type AlgorithmConfig = TrainConfig['algorithm']
 export type RewardConfig = TrainConfig['reward']
 export type SamplingConfig = TrainConfig['sampling']
 
@@ -326,4 +366,9 @@ function withStyleDefaults(value: unknown): unknown {
   // An unknown style borrows the texts of another, so that the style itself is the one thing complained about.
   const defaults = formatStyles[style as keyof typeof formatStyles] ?? formatStyles.tags
   return { style, ...defaults, ...value }
+}
+
+function withLossDefaults(value: z.input<typeof algorithmOptions>): unknown {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value
+  return { ...(lossDefaults[value.loss ?? 'grpo'] ?? lossDefaults.grpo), ...value }
 }

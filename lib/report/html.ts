@@ -102,6 +102,7 @@ function curves(rows: readonly MetricsRow[], heldOut: readonly MetricsRow[]): st
       .filter(key => key.startsWith('reward/'))
       .map(key => ({ title: title(key), series: ofSteps(key) })),
     { title: 'KL divergence from the reference', series: ofSteps('kl_ref') },
+    { title: 'Entropy of the policy', series: ofSteps('entropy'), unit: 'nats a token' },
     {
       title: 'Sampler and trainer',
       note: 'Mean absolute difference of the log-probabilities of the sampled tokens, when sampled and when recomputed. Near 0 is right.',

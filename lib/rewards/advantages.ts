@@ -1,6 +1,4 @@
-/**
- * Advantages of GRPO (arXiv 2402.03300): how much better a completion is than the others of its group.
- */
+/** Advantages: how much better a completion is than the others of its group, or of its batch. */
 export interface AdvantageOptions {
   /** Added to the standard deviation before dividing. */
   epsilon?: number
@@ -21,7 +19,7 @@ export interface GroupAdvantages {
 }
 
 /**
- * (r - mean) / (standard deviation + epsilon) over the completions of one group.
+ * GRPO (arXiv 2402.03300, section 4.1.2): (r - mean) / (standard deviation + epsilon) over the completions of one group.
  *
  * A completion whose reward is not finite enters neither the mean nor the standard deviation, and its advantage is
  * 0: it is neither encouraged nor discouraged, and does not spoil its group.
@@ -41,4 +39,40 @@ export function groupAdvantages(
     zeroVariance || !Number.isFinite(r) ? 0 : (r - mean) / divisor,
   )
   return { advantages, mean, standardDeviation, zeroVariance, excluded: rewards.length - finite.length }
+}
+
+/**
+ * REINFORCE leave-one-out (Ahmadian et al. 2024, arXiv 2402.14740): the reward of a completion less the mean
+ * of the others' of its group, which is (r - mean) * n / (n - 1). What is not finite is left out as in GRPO's.
+ */
+export function leaveOneOutAdvantages(rewards: ArrayLike<number>): GroupAdvantages {
+  const group = groupAdvantages(rewards, { scale: false })
+  const compared = rewards.length - group.excluded
+  return {
+    ...group,
+    advantages: group.advantages.map(advantage => (advantage * compared) / Math.max(1, compared - 1)),
+  }
+}
+
+/**
+ * REINFORCE++ (Hu et al. 2025, arXiv 2501.03262, eq. 10):
+ * (A - mean) / (standard deviation + epsilon), both over all tokens of the batch.
+ *
+ * @param returns `[completion][token]`: the reward, less what counts against that token and those that follow it
+ * @returns the same shape; 0 for each token of a completion that has a return that is not finite, and for all if all
+ *   others are equal
+ */
+export function batchAdvantages(
+  returns: readonly (readonly number[])[],
+  { epsilon = 1e-4, scale = true }: AdvantageOptions = {},
+): Float32Array[] {
+  const finite = returns.map(completion => completion.every(Number.isFinite))
+  const all = returns.filter((_, c) => finite[c]).flat()
+  const mean = all.reduce((sum, value) => sum + value, 0) / all.length
+  const squares = all.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  const divisor = scale ? Math.sqrt(squares / (all.length - 1)) + epsilon : 1
+  const equal = all.every(value => value === all[0])
+  return returns.map((completion, c) =>
+    Float32Array.from(completion, value => (equal || !finite[c] ? 0 : (value - mean) / divisor)),
+  )
 }

@@ -1,4 +1,10 @@
-export { type AdvantageOptions, type GroupAdvantages, groupAdvantages } from './advantages.js'
+export {
+  type AdvantageOptions,
+  batchAdvantages,
+  type GroupAdvantages,
+  groupAdvantages,
+  leaveOneOutAdvantages,
+} from './advantages.js'
 export {
   type ComposedReward,
   composeReward,

@@ -4,11 +4,10 @@
  */
 import { parseConfig, type TrainConfigInput, trainKind } from '../config/index.js'
 import { estimateAdvantages } from './train/advantages.js'
+import { sampleAndScore } from './train/dynamicSampling.js'
 import { learningRateAt } from './train/learningRate.js'
 import { completionRows, metricsRow } from './train/metrics.js'
 import { TrainingRun, type TrainOptions, type TrainResult } from './train/run.js'
-import { sampleExplanations } from './train/sampling.js'
-import { scoreExplanations } from './train/scoring.js'
 import { Session } from './train/session.js'
 import { Stopwatch } from './train/stopwatch.js'
 import { updateTeacher } from './train/update.js'
@@ -46,23 +45,22 @@ export async function train(input: TrainConfigInput, options: TrainOptions = {})
 }
 
 async function trainSteps(session: Session): Promise<void> {
-  const { config, run, teacher, reference, questions, evaluation } = session
+  const { config, run, teacher, reference, evaluation } = session
   await evaluation.measureIfDue(run.step)
   while (run.step < config.training.steps) {
     const step = run.step + 1
     const learningRate = learningRateAt(step, config)
     const clock = new Stopwatch()
 
-    const groups = await clock.time('sample', () => sampleExplanations(questions.ofStep(step), session, step))
-    const rewards = await clock.time('score', () => scoreExplanations(groups, session, step))
-    const advantages = estimateAdvantages(rewards, config)
+    const { groups, rewards, replaced } = await sampleAndScore(session, step, clock)
     const referenceLogProbs = await clock.time('score', () => reference.logProbs(groups))
+    const advantages = estimateAdvantages({ rewards, groups, referenceLogProbs }, config)
     const update = await clock.time('train', () =>
       updateTeacher({ groups, advantages, referenceLogProbs, learningRate, step }, session),
     )
     await reference.follow(teacher, step)
 
-    const metrics = metricsRow({ step, groups, rewards, advantages, update, learningRate, clock })
+    const metrics = metricsRow({ step, groups, rewards, replaced, advantages, update, learningRate, clock })
     await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
     if (run.isSaveDue(step)) await session.save()
     await evaluation.measureIfDue(step)

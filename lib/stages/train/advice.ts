@@ -6,14 +6,14 @@ import type { CompletionRow, MetricsRow } from '../../runs/index.js'
 export function adviceOn(
   metrics: MetricsRow,
   completions: readonly CompletionRow[],
-  { sampling, reward, training }: TrainConfig,
+  { algorithm, sampling, reward, training }: TrainConfig,
 ): Record<string, string> {
   const advice: Record<string, string> = {}
   if (metrics.missing_end_fraction === 1)
     advice.noEnd =
       `step ${metrics.step}: no explanation was ended within ${sampling.maxNewTokens} tokens, so none was scored. ` +
       'Allow longer ones (sampling.maxNewTokens), or check that the model knows what ends one (format.endOfExplanation)'
-  else if (metrics.zero_variance_groups === training.promptsPerStep)
+  else if (metrics.zero_variance_groups === training.promptsPerStep && algorithm.loss !== 'reinforce++')
     advice.noVariance = `step ${metrics.step}: all explanations of each question have the same reward, so nothing was learned`
 
   const ended = completions.filter(row => row.ended).map(row => row.reward as number)

@@ -12,6 +12,8 @@ export interface FinishedStep {
   step: number
   groups: readonly ExplanationGroup[]
   rewards: readonly (readonly ComposedReward[])[]
+  /** Groups that dynamic sampling left out; undefined where it is off. */
+  replaced: readonly ExplanationGroup[] | undefined
   advantages: readonly GroupAdvantages[]
   update: UpdateStatistics
   learningRate: number
@@ -20,12 +22,13 @@ export interface FinishedStep {
 
 /**
  * One row of metrics.jsonl. Rewards are means over the completions whose reward is finite, `reward/…` over those that
- * were scored; `reward_std` is the mean of the groups' standard deviations; `completion_tokens` is all tokens that were
- * sampled, and `tokens_per_second` those by the seconds of the whole step.
+ * were scored; `reward_std` is the mean of the groups' standard deviations; `entropy` is the policy's mean over the
+ * completions' tokens, in nats; `completion_tokens` is all tokens that were sampled, and `tokens_per_second` those by the
+ * seconds of the whole step. Groups that dynamic sampling left out count in these two only.
  */
 export function metricsRow(finished: FinishedStep): MetricsRow {
-  const { step, groups, advantages, update, learningRate, clock } = finished
-  const completions = groups.flatMap(group => group.suffixes)
+  const { step, groups, replaced, advantages, update, learningRate, clock } = finished
+  const completions = [...groups, ...(replaced ?? [])].flatMap(group => group.suffixes)
   const tokens = completions.reduce((sum, { length }) => sum + length, 0)
   const seconds = clock.seconds()
   return {
@@ -34,11 +37,19 @@ export function metricsRow(finished: FinishedStep): MetricsRow {
     reward_std: mean(advantages.map(group => group.standardDeviation)),
     zero_variance_groups: advantages.filter(group => group.zeroVariance).length,
     nan_rewards: advantages.reduce((sum, group) => sum + group.excluded, 0),
+    ...(replaced ? { replaced_groups: replaced.length } : {}),
+    entropy: update.entropy,
     kl_ref: update.klReference,
     loss: update.loss,
     clip_fraction: update.clipFraction,
     ratio_mean: update.ratioMean,
     sampler_trainer_gap: update.samplerTrainerGap,
+    ...(update.importanceWeightMean === undefined
+      ? {}
+      : {
+          importance_weight_mean: update.importanceWeightMean,
+          importance_weights_capped: update.importanceWeightsCapped!,
+        }),
     completion_tokens: tokens,
     completion_tokens_mean: tokens / completions.length,
     lr: learningRate,

@@ -1,15 +1,17 @@
-/** From advantages to new weights: the loss of GRPO, and AdamW. */
+/** From advantages to new weights: the policy loss, and AdamW. */
 import { freemem } from 'node:os'
 import { permutation, purposes } from '../../data/index.js'
-import type { GrpoLoss, LossStatistics, Model } from '../../engine/index.js'
-import type { GroupAdvantages } from '../../rewards/index.js'
+import type { LossStatistics, Model, PerToken } from '../../engine/index.js'
 import type { ExplanationGroup } from '../shared/sampling.js'
+import type { StepAdvantages } from './advantages.js'
+import { importanceSampling } from './importanceSampling.js'
+import { policyLoss } from './loss.js'
 import type { Session } from './session.js'
 
 export interface UpdateInput {
   groups: readonly ExplanationGroup[]
   /** One a group. */
-  advantages: readonly GroupAdvantages[]
+  advantages: readonly StepAdvantages[]
   /** `[group][completion][token]`; undefined where nothing ties the teacher. */
   referenceLogProbs: Float32Array[][] | undefined
   learningRate: number
@@ -19,6 +21,8 @@ export interface UpdateInput {
 /** What the updates of a step did; means over its tokens, or over its updates. */
 export interface UpdateStatistics {
   loss: number
+  /** Of the policy, in nats a token. */
+  entropy: number
   klReference: number
   clipFraction: number
   ratioMean: number
@@ -27,6 +31,9 @@ export interface UpdateStatistics {
   skippedUpdates: number
   /** Mean of |log-probability when sampled - when recomputed|, raw. */
   samplerTrainerGap: number
+  /** Of the correction by importance sampling; undefined where there is none. */
+  importanceWeightMean: number | undefined
+  importanceWeightsCapped: number | undefined
 }
 
 /**
@@ -34,24 +41,37 @@ export interface UpdateStatistics {
  *
  * The first update is on-policy: its ratio is exactly 1 and no old log-probabilities are needed; those that it
  * recomputes on the way are the old ones of the updates that follow, and show how far sampler and trainer are apart.
- * With several minibatches, the weights change before the later ones are seen, so they are all computed before.
+ * With several minibatches, the weights change before the later ones are seen, so they are all computed before; so they
+ * are where samples are corrected for by importance sampling.
  */
 export async function updateTeacher(input: UpdateInput, session: Session): Promise<UpdateStatistics> {
   const { groups, learningRate, step } = input
   const { teacher, optimizer, config, run, callOptions } = session
-  const { epochs, minibatches } = config.algorithm
+  const { epochs, minibatches, importanceSampling: correction } = config.algorithm
   const { maxGradNorm } = config.optimizer
   const { temperature } = config.sampling
   const updates = epochs * minibatches
 
-  let old = minibatches > 1 ? await teacher.logProbs(groups, { temperature, ...callOptions }) : undefined
+  const recomputeFirst = minibatches > 1 || correction.correct !== 'none'
+  let old = recomputeFirst ? await teacher.logProbs(groups, { temperature, ...callOptions }) : undefined
+  const sampled = groups.map(group => group.logProbs)
+  const corrected = old && importanceSampling(sampled, old, correction)
   const statistics: { loss: LossStatistics; gradNorm: number; skipped: boolean }[] = []
   await teacher.zeroGradients()
   for (let update = 0; update < updates; update++) {
     const members = membersOf(update, input, session)
     const loss = await teacher.backward(
       members.map(g => groups[g]!),
-      lossOf(members, input, update === 0 ? undefined : old, session),
+      policyLoss(
+        {
+          groups: members.map(g => groups[g]!),
+          advantages: members.map(g => input.advantages[g]!),
+          referenceLogProbs: pick(members, input.referenceLogProbs),
+          oldLogProbs: pick(members, update === 0 ? undefined : old),
+          importanceWeights: pick(members, corrected?.weights),
+        },
+        config,
+      ),
       {
         temperature,
         checkpoint: shouldRecompute(teacher, session),
@@ -70,7 +90,16 @@ export async function updateTeacher(input: UpdateInput, session: Session): Promi
     if (skipped) run.warn(`step ${step}: a gradient is not finite, so the weights were left as they were`)
     statistics.push({ loss, gradNorm, skipped })
   }
-  return { ...summary(statistics), samplerTrainerGap: gapOf(groups, old!) }
+  return {
+    ...summary(statistics),
+    samplerTrainerGap: gapOf(sampled, old!),
+    importanceWeightMean: corrected?.mean,
+    importanceWeightsCapped: corrected?.capped,
+  }
+}
+
+function pick(members: readonly number[], perGroup: PerToken | undefined): PerToken | undefined {
+  return perGroup && members.map(g => perGroup[g]!)
 }
 
 /** The groups of one update. A group is never split: its advantages are relative to each other. */
@@ -84,28 +113,6 @@ function membersOf(update: number, { groups, step }: UpdateInput, { config }: Se
   return [...order.subarray(start, start + size)]
 }
 
-/** Each token weighs 1 / (tokens of its completion * completions): the mean of each completion's mean. */
-function lossOf(
-  members: readonly number[],
-  { groups, advantages, referenceLogProbs }: UpdateInput,
-  oldLogProbs: Float32Array[][] | undefined,
-  { config }: Session,
-): GrpoLoss {
-  const { beta, clipLow, clipHigh } = config.algorithm
-  const of = <T>(perGroup: readonly T[]) => members.map(g => perGroup[g]!)
-  const completions = of(groups).reduce((sum, group) => sum + group.suffixes.length, 0)
-  return {
-    kind: 'grpo',
-    ...{ beta, clipLow, clipHigh },
-    advantages: of(advantages).map(group => group.advantages),
-    weights: of(groups).map(group =>
-      group.suffixes.map(({ length }) => new Float32Array(length).fill(1 / (length * completions))),
-    ),
-    ...(oldLogProbs ? { oldLogProbs: of(oldLogProbs) } : {}),
-    ...(referenceLogProbs ? { referenceLogProbs: of(referenceLogProbs) } : {}),
-  }
-}
-
 function summary(updates: readonly { loss: LossStatistics; gradNorm: number; skipped: boolean }[]) {
   const tokens = updates.reduce((sum, { loss }) => sum + loss.tokens, 0)
   const perToken = (value: (loss: LossStatistics) => number) =>
@@ -114,6 +121,7 @@ function summary(updates: readonly { loss: LossStatistics; gradNorm: number; ski
     updates.reduce((sum, update) => sum + value(update), 0) / updates.length
   return {
     loss: perUpdate(({ loss }) => loss.loss),
+    entropy: perToken(loss => loss.entropy),
     klReference: perToken(loss => loss.klReference),
     clipFraction: perToken(loss => loss.clipFraction),
     ratioMean: perToken(loss => loss.ratioMean),
@@ -122,16 +130,13 @@ function summary(updates: readonly { loss: LossStatistics; gradNorm: number; ski
   }
 }
 
-function gapOf(
-  groups: readonly ExplanationGroup[],
-  recomputed: readonly (readonly Float32Array[])[],
-): number {
+function gapOf(sampled: PerToken, recomputed: PerToken): number {
   let sum = 0
   let tokens = 0
-  for (const [g, group] of groups.entries())
-    for (const [c, sampled] of group.logProbs.entries())
-      for (let t = 0; t < sampled.length; t++) {
-        sum += Math.abs(sampled[t]! - recomputed[g]![c]![t]!)
+  for (const [g, group] of sampled.entries())
+    for (const [c, logProbs] of group.entries())
+      for (let t = 0; t < logProbs.length; t++) {
+        sum += Math.abs(logProbs[t]! - recomputed[g]![c]![t]!)
         tokens++
       }
   return sum / Math.max(1, tokens)
