@@ -47,6 +47,18 @@ export class ModelError extends RltError {
  */
 export class EngineError extends RltError {}
 
+/** A server that samples cannot be reached, refuses or fails. */
+export class ServerError extends RltError {
+  constructor(
+    message: string,
+    /** Whether it is a matter of this one request: another one may be answered. */
+    readonly ofRequest: boolean,
+    options?: ErrorOptions,
+  ) {
+    super('ERR_SERVER', message, options)
+  }
+}
+
 /** A call was aborted by its signal. `name` is `AbortError`, as the platform's own. */
 export class AbortedError extends RltError {
   constructor(message = 'The call was aborted.', options?: ErrorOptions) {

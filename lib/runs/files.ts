@@ -37,9 +37,9 @@ function cannotWrite(file: string, error: unknown): RunError {
   const { code, message } = error as NodeJS.ErrnoException
   const reason =
     code === 'ENOSPC' || code === 'EDQUOT'
-      ? 'the disk is full (or a quota is used up); free some space, then go on with --resume'
+      ? 'the disk is full (or a quota is used up); free some space, then go on with the run'
       : code === 'EACCES' || code === 'EROFS' || code === 'EPERM'
-        ? 'this user may not write there; choose another --set output.folder=…'
+        ? 'this user may not write there; write elsewhere (output in the configuration)'
         : message
   return new RunError(`${file} cannot be written: ${reason}`, { cause: error })
 }

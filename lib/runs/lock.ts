@@ -78,7 +78,7 @@ async function refuseIfAlive(folder: string, file: string, held: string): Promis
   if (await isAlive(owner))
     throw new RunError(
       `${folder} is in use by process ${owner.pid} since ${owner.since}. ` +
-        'Wait for it or stop it, or choose another --set output.folder=…',
+        'Wait for it or stop it, or write elsewhere (output in the configuration)',
     )
 }
 

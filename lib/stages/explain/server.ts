@@ -1,9 +1,9 @@
 /** A teacher at an OpenAI-compatible server: vLLM, SGLang, llama-server. */
 import type { ExplainConfig } from '../../config/index.js'
 import { teacherPromptText, teacherTurns } from '../../data/index.js'
-import { ConfigurationError } from '../../errors.js'
+import { ConfigurationError, ServerError } from '../../errors.js'
 import type { Tokenizer } from '../../models/index.js'
-import { type Answer, JsonClient, ServerError } from './json-client.js'
+import { type Answer, JsonClient } from './json-client.js'
 import type { SampledExplanations } from './selection.js'
 import type { PlacedRequest } from './session.js'
 

@@ -75,6 +75,13 @@ export class ExplainWork {
       teacher.server === null ? null : [teacher.model, teacher.requests.api],
     ]
     const output = await OutputFiles.open(config.output, columnsOf(config, judges.termNames), identity)
+    const done = output.batches * questionsPerBatch
+    if (done > 0)
+      onEvent?.({
+        type: 'message',
+        level: 'info',
+        text: `Going on after ${done} of ${rows.length} questions`,
+      })
     return new ExplainWork(config, rows, judges, output, options)
   }
 
