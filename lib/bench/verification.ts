@@ -110,6 +110,7 @@ function ofTokens(tokens: number, width: number): KernelAtSize[] {
   return [
     ...products.flatMap(name => [
       { name, sizes: { tokens, in: width, out: 83 } },
+      { name, sizes: { tokens, in: 96, out: 83 } }, // whole tiles, and columns beyond them
       { name, sizes: { tokens, in: 1, out: width } },
     ]),
     ...rows.map(name => ({ name, sizes: { tokens, width } })),

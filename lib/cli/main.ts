@@ -7,6 +7,7 @@ import { hideBin } from 'yargs/helpers'
 import { nearest } from '../config/suggest.js'
 import { UsageError } from '../errors.js'
 import { packageRoot } from '../packageRoot.js'
+import { benchCommand } from './commands/bench.js'
 import { convertCommand } from './commands/convert.js'
 import { doctorCommand } from './commands/doctor.js'
 import { explainCommand } from './commands/explain.js'
@@ -30,6 +31,7 @@ const commands: Command[] = [
   reportCommand,
   modelsCommand,
   convertCommand,
+  benchCommand,
   doctorCommand,
 ]
 

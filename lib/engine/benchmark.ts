@@ -20,7 +20,7 @@ export interface KernelEffort {
 }
 
 export interface KernelTimes {
-  /** Seconds of each repetition, the two sides by turns. */
+  /** Seconds of each repetition; the two sides take turns of some 20 ms. */
   kernel: Float64Array
   plain: Float64Array
   /** Floating-point operations, and bytes to read or write at least, of one repetition. */

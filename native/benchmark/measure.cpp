@@ -1,11 +1,13 @@
 #include "native/benchmark/measure.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "native/kernels/operations.h"
 
@@ -73,22 +75,50 @@ double fastest(const std::function<Tensors()>& work, at::Device device, const Ef
 
 Verification verify(const KernelCase& measured) { return {differencesOf(measured, measured.kernel), differencesOf(measured, measured.plain)}; }
 
+namespace {
+
+/// The engine's threads and those of LibTorch's OpenMP are not the same ones, and either keep turning for some
+/// milliseconds after their work, in the other's way. So the sides take turns of many repetitions, after a pause.
+constexpr double kTurn = 0.02;
+constexpr std::chrono::milliseconds kPause{5};
+constexpr size_t kMostRepetitions = 10000;
+
+/// What is prepared is prepared on one thread, for the same reason.
+void prepareAlone(const KernelCase& measured) {
+  if (!measured.prepare) return;
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  measured.prepare();
+  at::set_num_threads(threads);
+}
+
+}  // namespace
+
 Times time(const KernelCase& measured, at::Device device, const Effort& effort, const Cancellation& cancellation) {
   const auto once = [&](const std::function<Tensors()>& side) {
     cancellation.check();
-    if (measured.prepare) measured.prepare();
+    prepareAlone(measured);
     return timed(side, device);
   };
-  for (int i = 0; i < 2; ++i) {  // caches, thread pools and allocators are cold at first
-    once(measured.kernel);
-    once(measured.plain);
-  }
+  const auto turn = [&](const std::function<Tensors()>& side, std::vector<double>& times) {
+    std::this_thread::sleep_for(kPause);
+    // Threads that sleep and caches that the other side filled cost the first repetition more, unless it is long.
+    if (times.empty() || times.back() < kTurn) once(side);
+    const auto start = Clock::now();
+    do {
+      times.push_back(once(side));
+    } while (secondsSince(start) < kTurn && times.size() < kMostRepetitions);
+  };
   Times times;
+  for (auto [side, of] : {std::pair{&measured.kernel, &times.kernel}, {&measured.plain, &times.plain}}) {  // allocators are cold at first
+    turn(*side, *of);
+    of->clear();
+  }
+  const auto enough = [&](const std::vector<double>& of) { return of.size() >= static_cast<size_t>(effort.repetitions); };
   const auto start = Clock::now();
-  constexpr size_t kMost = 10000;
-  while (times.kernel.size() < static_cast<size_t>(effort.repetitions) || (secondsSince(start) < effort.seconds && times.kernel.size() < kMost)) {
-    times.kernel.push_back(once(measured.kernel));
-    times.plain.push_back(once(measured.plain));
+  while (!enough(times.kernel) || !enough(times.plain) || secondsSince(start) < effort.seconds) {
+    turn(measured.kernel, times.kernel);
+    turn(measured.plain, times.plain);
   }
   return times;
 }

@@ -28,7 +28,7 @@ struct Effort {
   int64_t repetitions = 5;     // of each side at least
 };
 
-/// Seconds of each repetition. The sides take turns, so that whatever else the machine does meets both.
+/// Seconds of each repetition. The sides take many short turns, so that whatever else the machine does meets both.
 struct Times {
   std::vector<double> kernel, plain;
 };

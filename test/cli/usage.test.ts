@@ -12,7 +12,7 @@ async function file(name: string, text: string): Promise<string> {
   return path
 }
 
-const commands = ['train', 'generate', 'logprobs', 'report', 'doctor']
+const commands = ['train', 'generate', 'logprobs', 'report', 'bench', 'doctor']
 
 test('--help lists the commands and ends with 0', async t => {
   const { code, stdout } = await rlt(['--help'])
