@@ -147,7 +147,8 @@ async function update(
     },
     { temperature, signal },
   )
-  const optimizer = new AdamW(teacher, { moments })
+  // Elsewhere than on the CPU the optimizer has no 8-bit moments.
+  const optimizer = new AdamW(teacher, { moments: teacher.device === 'cpu' ? moments : 'float32' })
   const { skipped } = await optimizer.step({ learningRate, maxGradNorm })
   optimizer.dispose()
   if (skipped)
