@@ -94,7 +94,7 @@ export const oddSizes: readonly KernelAtSize[] = [
   ...[64, 80, 128].map(headSize => decode({ prefix: 17, suffix: 9, headSize })),
   decode({ prefix: 1, suffix: 1, groups: 1, samples: 1, heads: 1, keyValueHeads: 1 }),
   decode({ prefix: 17, suffix: 3, samples: 17 }), // more samples than a task takes
-  ...['token-log-probabilities', 'token-log-probabilities-backward'].flatMap(name => [
+  ...['token-log-probabilities', 'token-entropies', 'token-log-probabilities-backward'].flatMap(name => [
     ...tokenCounts.map(tokens => ({ name, sizes: { tokens, hidden: 72, vocabulary: 2503 } })),
     { name, sizes: { tokens: 3, hidden: 17, vocabulary: 2 } },
     { name, sizes: { tokens: 5000, hidden: 16, vocabulary: 2503 } }, // two slices of the vocabulary

@@ -25,6 +25,7 @@ KernelCase decodeAttentionCase(const Sizes& sizes, const Setting& setting);
 
 // vocabulary_cases.cpp
 KernelCase tokenLogProbabilitiesCase(const Sizes& sizes, const Setting& setting);
+KernelCase tokenEntropiesCase(const Sizes& sizes, const Setting& setting);
 KernelCase tokenLogProbabilitiesBackwardCase(const Sizes& sizes, const Setting& setting);
 KernelCase chooseTokenCase(const Sizes& sizes, const Setting& setting);
 

@@ -23,6 +23,7 @@ const std::vector<Operation>& operations() {
       {"swiglu", rows, swigluCase},
       {"swiglu-backward", rows, swigluBackwardCase},
       {"token-log-probabilities", head, tokenLogProbabilitiesCase},
+      {"token-entropies", head, tokenEntropiesCase},
       {"token-log-probabilities-backward", head, tokenLogProbabilitiesBackwardCase},
       {"choose-token", {"tokens", "vocabulary"}, chooseTokenCase},
       {"adamw", {"rows", "width"}, adamWCase},

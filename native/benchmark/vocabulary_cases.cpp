@@ -57,6 +57,26 @@ KernelCase tokenLogProbabilitiesCase(const Sizes& sizes, const Setting& setting)
   return result;
 }
 
+KernelCase tokenEntropiesCase(const Sizes& sizes, const Setting& setting) {
+  const Head head(sizes, setting);
+  const auto plain = [=](const at::Tensor& hidden, const at::Tensor& projection) {
+    const at::Tensor logits = at::linear(hidden, projection);
+    const at::Tensor logProbabilities = ((logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat)) / kTemperature).log_softmax(-1);
+    return Tensors{logProbabilities.gather(1, head.targets.unsqueeze(1)).squeeze(1), (logProbabilities.exp() * logProbabilities).sum(-1).neg()};
+  };
+  KernelCase result;
+  result.outputs = {"log-probabilities", "entropies"};
+  result.kernel = [=] {
+    const TokenLogProbabilities found = tokenLogProbabilities(head.hidden, head.projection, head.targets, kTemperature, true);
+    return Tensors{found.values, found.entropy};
+  };
+  result.plain = [=] { return plain(head.hidden, head.projection); };
+  result.exact = [=](const Tensors&) { return plain(exactly(head.hidden), exactly(head.projection)); };
+  result.operations = head.product;
+  result.bytes = bytesOf({head.hidden, head.projection});
+  return result;
+}
+
 KernelCase tokenLogProbabilitiesBackwardCase(const Sizes& sizes, const Setting& setting) {
   const Head head(sizes, setting);
   const Setting wide{at::kFloat, setting.device, setting.seed};

@@ -14,6 +14,21 @@ const impossible: [string, object, RegExp][] = [
     /^algorithm\.minibatches: .*16.*3/,
   ],
   [
+    'a single completion to compare with',
+    { algorithm: { loss: 'reinforce++' }, sampling: { completions: 1 }, training: { promptsPerStep: 1 } },
+    /^training\.promptsPerStep: .*at least 2/,
+  ],
+  [
+    'leave-one-out advantages that are scaled',
+    { algorithm: { loss: 'rloo', scaleAdvantages: true } },
+    /^algorithm\.scaleAdvantages: .*rloo/,
+  ],
+  [
+    'dynamic sampling where groups are not compared',
+    { algorithm: { loss: 'reinforce++', dynamicSamplingRounds: 2 } },
+    /^algorithm\.dynamicSamplingRounds: .*reinforce\+\+/,
+  ],
+  [
     'a divergence from no reference',
     { reference: { kind: 'none' } },
     /^reference\.kind: algorithm\.beta is 0\.04/,
@@ -111,6 +126,10 @@ for (const [name, change, message] of impossible)
 
 const possible: [string, object][] = [
   ['no divergence and no reference', { reference: { kind: 'none' }, algorithm: { beta: 0 } }],
+  [
+    'groups of one, compared with each other',
+    { algorithm: { loss: 'reinforce++' }, sampling: { completions: 1 } },
+  ],
   ['a warm-up as long as the run', { optimizer: { warmupSteps: 10 }, training: { steps: 10 } }],
   [
     'held-out rows beside those trained on',

@@ -104,6 +104,20 @@ test('a path in --set is relative to the working directory', async t => {
   t.is(config.data.train.path, '/somewhere/there/x.csv')
 })
 
+test('a loss brings the defaults of the options that go with it', async t => {
+  t.like((await load(minimal)).algorithm, {
+    ...{ loss: 'grpo', clipLow: 0.2, clipHigh: 0.2, scaleAdvantages: true, klIn: 'loss' },
+    dynamicSamplingRounds: 0,
+    importanceSampling: { correct: 'none', cap: 2 },
+  })
+  const dapo = await load(minimal, ['algorithm.loss=dapo', 'algorithm.clipLow=0.1'])
+  t.like(dapo.algorithm, { clipLow: 0.1, clipHigh: 0.28, dynamicSamplingRounds: 10 })
+  t.like((await load(minimal, ['algorithm.loss=gspo'])).algorithm, { clipLow: 3e-4, clipHigh: 4e-4 })
+  t.like((await load(minimal, ['algorithm.loss=rloo'])).algorithm, { scaleAdvantages: false, klIn: 'reward' })
+  const error = await t.throwsAsync(load(minimal, ['algorithm.loss=gpso']))
+  t.regex(error.message, /algorithm\.loss: expected one of grpo, dr-grpo, .*did you mean gspo\?/)
+})
+
 test('--set takes YAML values and indices of lists', async t => {
   const config = await load(minimal, [
     'students.0.weight=2.5',

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
 import { packageRoot } from '../../lib/packageRoot.js'
-import { groupAdvantages } from '../../lib/rewards/index.js'
+import { batchAdvantages, groupAdvantages, leaveOneOutAdvantages } from '../../lib/rewards/index.js'
 
 /** Written by scripts/fixtures/rewards.py. */
 interface Case {
@@ -102,4 +102,22 @@ test('no advantage is larger than the root of the number of completions, however
     }),
   )
   t.pass()
+})
+
+test('a leave-one-out advantage is the reward less the mean of the others', t => {
+  const { advantages } = leaveOneOutAdvantages([3, 0, Number.NaN, 1.5])
+  t.deepEqual([...advantages], [3 - 0.75, 0 - 2.25, 0, 1.5 - 1.5])
+  t.deepEqual([...leaveOneOutAdvantages([2]).advantages], [0])
+  t.deepEqual([...leaveOneOutAdvantages([0.1, 0.1, 0.1]).advantages], [0, 0, 0])
+})
+
+test('advantages of a batch are compared over its tokens: longer completions count more', t => {
+  const [long, none, short, bad] = batchAdvantages([[1, 1, 1], [], [-3], [Number.NaN, 1]], { epsilon: 1e-9 })
+  // The mean of 1, 1, 1 and -3 is 0, the deviation of the sample is 2.
+  t.deepEqual([...long!], [0.5, 0.5, 0.5])
+  t.deepEqual([...none!], [])
+  t.deepEqual([...short!], [-1.5])
+  t.deepEqual([...bad!], [0, 0])
+  t.deepEqual(batchAdvantages([[0.1], [0.1, 0.1]]).map(String), ['0', '0,0'])
+  t.deepEqual(batchAdvantages([[4], [1, 1]], { scale: false }).map(String), ['2', '-1,-1'])
 })
