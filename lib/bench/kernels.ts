@@ -44,7 +44,10 @@ export function benchedKernels(quick: boolean): KernelAtSize[] {
     ...of(both('rms-norm'), { tokens: packed, width: 576 }),
     ...of(both('rotary'), { tokens: packed, ...heads }),
     ...of(both('swiglu'), { tokens: packed, width: 1536 }),
-    ...of(both('token-log-probabilities'), { tokens: quick ? 16 : 512, hidden: 576, vocabulary: 49152 }),
+    ...of([...both('token-log-probabilities'), 'token-entropies'], {
+      tokens: quick ? 16 : 512,
+      ...{ hidden: 576, vocabulary: 49152 },
+    }),
     ...of(['choose-token'], ...(quick ? [1] : [1, 64]).map(count => ({ tokens: count, vocabulary: 49152 }))),
     ...of(['adamw'], { rows: quick ? 512 : 16384, width: 576 }),
   ]
