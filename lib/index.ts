@@ -35,6 +35,19 @@ export {
   explain,
 } from './stages/explain.js'
 export {
+  loadPipeline,
+  type Pipeline,
+  type PipelineConfigInput,
+  PipelineError,
+  type PipelineEvent,
+  type PipelineOptions,
+  type PipelineResult,
+  planPipeline,
+  runPipeline,
+  type StageCost,
+  type StageSummary,
+} from './stages/pipeline.js'
+export {
   type RankEvent,
   type RankOptions,
   type RankResult,

@@ -14,6 +14,7 @@ import { explainCommand } from './commands/explain.js'
 import { generateCommand } from './commands/generate.js'
 import { logprobsCommand } from './commands/logprobs.js'
 import { modelsCommand } from './commands/models.js'
+import { pipelineCommand } from './commands/pipeline.js'
 import { rankCommand } from './commands/rank.js'
 import { reportCommand } from './commands/report.js'
 import { trainCommand } from './commands/train.js'
@@ -26,6 +27,7 @@ const commands: Command[] = [
   trainCommand,
   explainCommand,
   rankCommand,
+  pipelineCommand,
   generateCommand,
   logprobsCommand,
   reportCommand,

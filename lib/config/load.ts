@@ -106,11 +106,18 @@ export async function presetNames(kind: { name: string }): Promise<string[]> {
     .sort()
 }
 
+/** What a preset says, for a configuration that is not a file of its own; undefined if there is none of that name. */
+export async function presetValue(kind: { name: string }, preset: string): Promise<unknown> {
+  if (!(await presetNames(kind)).includes(preset)) return undefined
+  const { layer } = readLayer(`preset ${preset}`, await readText(presetFile(kind, preset)))
+  return absolutePaths(layer.value, packageRoot())
+}
+
 const presetFolder = ({ name }: { name: string }) => join(packageRoot(), 'lib', 'config', 'presets', name)
 const presetFile = (kind: { name: string }, name: string) => join(presetFolder(kind), `${name}.yaml`)
 const looksLikeFile = (source: string) => /\.(ya?ml|json)$|[/\\]/.test(source)
 
-async function readText(file: string): Promise<string> {
+export async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
@@ -126,7 +133,7 @@ async function readText(file: string): Promise<string> {
 }
 
 /** Where the value at fault was written: the uppermost layer that holds it, else the nearest thing around it. */
-function locate(problem: Problem, layers: readonly Layer[]): [Problem, Position | undefined] {
+export function locate(problem: Problem, layers: readonly Layer[]): [Problem, Position | undefined] {
   for (let depth = problem.path.length; depth >= 0; depth--) {
     const path: Path = problem.path.slice(0, depth)
     const missing = depth < problem.path.length
@@ -141,7 +148,7 @@ function locate(problem: Problem, layers: readonly Layer[]): [Problem, Position 
   return [problem, undefined]
 }
 
-function configurationError(problems: readonly [Problem, Position | undefined][]): ConfigurationError {
+export function configurationError(problems: readonly [Problem, Position | undefined][]): ConfigurationError {
   const head =
     problems.length === 1
       ? 'The configuration has a problem:'

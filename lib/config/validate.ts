@@ -106,7 +106,11 @@ function schemaAt(kind: AnyKind, path: Path): JsonSchema | undefined {
     const step = (option: JsonSchema) =>
       typeof part === 'number'
         ? ((option.prefixItems?.[part] ?? option.items) as JsonSchema | undefined)
-        : (option.properties?.[part] as JsonSchema | undefined)
+        : ((option.properties?.[part] ??
+            // A mapping whose keys are the user's own.
+            (isMapping(option.additionalProperties) ? option.additionalProperties : undefined)) as
+            | JsonSchema
+            | undefined)
     schema = options.map(step).find(found => found !== undefined)
     if (!schema) return undefined
   }

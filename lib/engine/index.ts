@@ -10,5 +10,6 @@ export type {
   SamplingFinish,
 } from './sampling.js'
 export type { SaveOptions } from './save.js'
-export { defaultDtype, peakMemoryBytes, systemInformation } from './system.js'
+export { defaultDtype, peakMemoryBytes, resetPeakMemory, systemInformation } from './system.js'
 export type { CallOptions, Dtype, PerToken, SampledGroup, TokenGroup, Tokens } from './types.js'
+export { type TokensWorked, tokensWorked } from './work.js'

@@ -15,6 +15,7 @@ import { type SampleOptions, type SampleRequest, sampleWith } from './sampling.j
 import { type SaveOptions, saveModel } from './save.js'
 import { chooseDevice, defaultDtype } from './system.js'
 import type { CallOptions, Dtype, SampledGroup, TokenGroup } from './types.js'
+import { countTokens } from './work.js'
 
 export interface LoadOptions extends CallOptions {
   /** Type of weights and activations. `auto`: bfloat16 where the device multiplies it in hardware. Default `auto`. */
@@ -104,19 +105,22 @@ export class Model {
         await this.native.logProbabilities(pack.tokens, pack.layout, options.temperature ?? 1, cancel),
         result,
       )
+      countTokens('scored', pack.tokens.length)
     })
     return result
   }
 
   /** Draws samples; those of one request share its prefix's computation and cache. */
   async sample(requests: readonly SampleRequest[], options: SampleOptions): Promise<SampledGroup[]> {
-    return sampleWith(
+    const groups = await sampleWith(
       this.native,
       () => this.tokenizer,
       this.configuration.endOfSequenceTokens,
       requests,
       options,
     )
+    for (const { suffixes } of groups) for (const { length } of suffixes) countTokens('sampled', length)
+    return groups
   }
 
   /**
@@ -148,6 +152,7 @@ export class Model {
         const part = await pass
         scatter(pack, part.logProbs, logProbs)
         parts.push(part)
+        countTokens('trained', pack.tokens.length)
       })
     } catch (error) {
       // A pass that was interrupted leaves the gradients of the layers that it was through with.

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import { EngineError } from '../errors.js'
 import { addon, callAddonNow, type SystemInformation } from './addon.js'
 import type { Dtype } from './types.js'
@@ -32,4 +33,13 @@ export function defaultDtype(device = 'cpu'): Dtype {
 /** The most memory that this process has held so far. */
 export function peakMemoryBytes(): number {
   return process.resourceUsage().maxRSS * 1024
+}
+
+/**
+ * Lets {@link peakMemoryBytes} begin anew at what is held now. Linux alone can; elsewhere the peak stays that of the
+ * process so far.
+ */
+export async function resetPeakMemory(): Promise<void> {
+  // proc(5), clear_refs: 5 resets the peak resident set size. A container may not allow it.
+  await writeFile('/proc/self/clear_refs', '5').catch(() => {})
 }
