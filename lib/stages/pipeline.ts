@@ -25,6 +25,7 @@ export {
   type Pipeline,
   type PipelineConfigInput,
   parsePipeline,
+  withModelOptions,
 } from './pipeline/configuration.js'
 export { PipelineError } from './pipeline/errors.js'
 export type { StageCost } from './pipeline/record.js'
@@ -88,7 +89,11 @@ export async function runPipeline(
   try {
     const record = await readRecord(folder)
     const files = new Fingerprints(record.files)
-    const steps = await planSteps(pipeline, record, files, options)
+    const steps = await planSteps(pipeline, record, files, options).catch(error => {
+      if (options.signal?.aborted) return []
+      throw error
+    })
+    if (options.signal?.aborted) return { folder, finished: false, stages: summaries(steps, record) }
     options.onEvent?.({ type: 'plan', stages: summaries(steps, record) })
     for (const step of steps) {
       if (step.action === 'skip') continue

@@ -134,17 +134,22 @@ for (const third of [0, 1, 2])
   test(`killed at a random point (${third + 1} of 3) and run again: the same outputs`, async t => {
     const { events, outputs: expected } = await whole()
     const event = 2 + Math.floor(((third + Math.random()) / 3) * (events.length - 2))
-    t.log(`event ${event} of ${events.length}: ${JSON.stringify(events[event - 1])}`)
+    const milliseconds = Math.random() * 60
+    t.log(`${milliseconds} ms after event ${event} of ${events.length}: ${JSON.stringify(events[event - 1])}`)
     const config = await tinyPipeline()
-    t.is(await killedAt(config, event), 'SIGKILL')
+    t.is(await killedAt({ config, event, milliseconds }), 'SIGKILL')
     const { finished } = await runPipeline(config)
     t.true(finished)
     t.deepEqual(await outputs(config.folder), expected)
   })
 
-async function killedAt(config: PipelineConfigInput, event: number): Promise<NodeJS.Signals | null> {
+async function killedAt(work: {
+  config: PipelineConfigInput
+  event: number
+  milliseconds: number
+}): Promise<NodeJS.Signals | null> {
   const worker = fileURLToPath(new URL('killed-pipeline.js', import.meta.url))
-  const child = spawn(process.execPath, [worker, JSON.stringify({ config, event })], {
+  const child = spawn(process.execPath, [worker, JSON.stringify(work)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   const [, signal] = await once(child, 'exit')

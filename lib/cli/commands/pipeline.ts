@@ -1,11 +1,12 @@
 import type { Argv } from 'yargs'
 import type { PipelineEvent, StageSummary } from '../../stages/pipeline.js'
 import { BatchView } from '../batch-view.js'
+import { checkNumber } from '../checks.js'
 import { announceInterruptWith, interrupted } from '../interrupt.js'
-import type { Command, GlobalArguments } from '../options.js'
+import { type Command, type GlobalArguments, type ModelArguments, modelOptions } from '../options.js'
 import { log, writeJsonLine, writeOut } from '../output.js'
 
-interface Arguments extends GlobalArguments {
+interface Arguments extends GlobalArguments, ModelArguments {
   config: string
   set: string[] | undefined
   'dry-run': boolean
@@ -21,7 +22,7 @@ export const pipelineCommand: Command<Arguments> = {
 }
 
 function builder(yargs: Argv) {
-  return yargs
+  return modelOptions(yargs)
     .positional('config', { type: 'string', describe: 'A YAML file: folder, and stages by name' })
     .option('dry-run', {
       type: 'boolean',
@@ -51,8 +52,11 @@ function builder(yargs: Argv) {
 }
 
 async function handler(args: Arguments): Promise<void> {
-  const { loadPipeline, planPipeline, runPipeline } = await import('../../stages/pipeline.js')
-  const pipeline = await loadPipeline(args.config, args.set)
+  const { loadPipeline, planPipeline, runPipeline, withModelOptions } = await import(
+    '../../stages/pipeline.js'
+  )
+  checkNumber('threads', args.threads, { integer: true, min: 1 })
+  const pipeline = withModelOptions(await loadPipeline(args.config, args.set), args)
   const { only, from } = args
   if (args['dry-run']) {
     const stages = await planPipeline(pipeline, { only, from, signal: interrupted })

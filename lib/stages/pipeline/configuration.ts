@@ -85,6 +85,29 @@ export interface Pipeline {
   needs: Map<string, string[]>
 }
 
+export interface ModelOptions {
+  dtype?: 'auto' | 'float32' | 'bfloat16' | undefined
+  device?: 'auto' | 'cpu' | 'cuda' | undefined
+  threads?: number | undefined
+}
+
+/** The pipeline with these said for all models of all stages. */
+export function withModelOptions(pipeline: Pipeline, { dtype, device, threads }: ModelOptions): Pipeline {
+  const everywhere = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(everywhere)
+    if (!isMapping(value)) return value
+    const copy = Object.fromEntries(Object.entries(value).map(([key, part]) => [key, everywhere(part)]))
+    return 'model' in copy && 'dtype' in copy ? { ...copy, dtype: dtype ?? copy.dtype } : copy
+  }
+  const stages = pipeline.stages.map(stage => {
+    const config = everywhere(stage.config) as Record<string, unknown>
+    if ('device' in config) config.device = device ?? config.device
+    if ('threads' in config) config.threads = threads ?? config.threads
+    return { ...stage, config }
+  })
+  return { ...pipeline, stages }
+}
+
 /**
  * @param sets `stages.NAME.config.path.to.option=value`, applied in order
  * @throws {UsageError} there is no such file

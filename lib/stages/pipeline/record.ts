@@ -1,5 +1,5 @@
 /** `pipeline.json` in the pipeline's folder: which stages were begun and completed, of what content, and what they cost. */
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TokensWorked } from '../../engine/index.js'
 import { RunError, writeFileAtomic } from '../../runs/index.js'
@@ -53,7 +53,9 @@ export async function writeRecord(folder: string, record: PipelineRecord): Promi
 /** What a stage left earlier makes room; it is kept until the next time. */
 export async function setAside(stageFolder: string): Promise<void> {
   const previous = `${stageFolder}.previous`
-  if (await stat(stageFolder).catch(() => undefined)) {
+  // An empty folder, left by a process that was killed just then, must not push out what is kept.
+  const left = await readdir(stageFolder).catch(() => [])
+  if (left.length > 0) {
     await rm(previous, { recursive: true, force: true })
     await rename(stageFolder, previous)
   }
