@@ -62,12 +62,14 @@ get_filename_component(RLT_CUDA_ROOT "${RLT_NVCC}" DIRECTORY)
 get_filename_component(RLT_CUDA_ROOT "${RLT_CUDA_ROOT}" DIRECTORY)
 target_include_directories(rlt_cuda SYSTEM INTERFACE "${RLT_CUDA_ROOT}/include")
 if(RLT_CUDA_SOURCES)
-  # The GPUs of this host; without one Hopper, with the intermediate code that newer ones translate.
+  target_compile_definitions(rlt_cuda INTERFACE RLT_CUDA_KERNELS)
+  # The GPUs of this host; without one Ampere and Hopper, the latter with the intermediate code that newer ones
+  # translate. -DCMAKE_CUDA_ARCHITECTURES names others.
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     if(EXISTS /proc/driver/nvidia/version AND CMAKE_VERSION VERSION_GREATER_EQUAL 3.24)
       set(CMAKE_CUDA_ARCHITECTURES native)
     else()
-      set(CMAKE_CUDA_ARCHITECTURES 90)
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
     endif()
   endif()
   set(CMAKE_CUDA_COMPILER "${RLT_NVCC}")

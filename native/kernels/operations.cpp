@@ -2,28 +2,44 @@
 
 #include "native/kernels/cpu/gemm.h"
 #include "native/kernels/cpu/operations.h"
+#include "native/kernels/cuda/operations.h"
 #include "native/kernels/reference/operations.h"
+
+// RLT_CUDA_KERNELS: the .cu files are compiled in. Only float32 and bfloat16 have kernels.
+#ifdef RLT_CUDA_KERNELS
+#define RLT_TRY_CUDA(tensor, call)                                                                                     \
+  if ((tensor).is_cuda() && ((tensor).scalar_type() == at::kFloat || (tensor).scalar_type() == at::kBFloat16)) return cuda::call
+#else
+#define RLT_TRY_CUDA(tensor, call)
+#endif
 
 namespace rlt::kernels {
 
 at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::Tensor* inverseRms) {
+  RLT_TRY_CUDA(x, rmsNorm(x, weight, epsilon, inverseRms));
   return x.is_cpu() ? cpu::rmsNorm(x, weight, epsilon, inverseRms) : reference::rmsNorm(x, weight, epsilon, inverseRms);
 }
 
 void rmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& inverseRms,
                      at::Tensor& dx, at::Tensor& weightGradient) {
+  RLT_TRY_CUDA(x, rmsNormBackward(dy, x, weight, inverseRms, dx, weightGradient));
   return x.is_cpu() ? cpu::rmsNormBackward(dy, x, weight, inverseRms, dx, weightGradient)
                     : reference::rmsNormBackward(dy, x, weight, inverseRms, dx, weightGradient);
 }
 
 void rotate(at::Tensor& rows, int64_t heads, int64_t headSize, const at::Tensor& cosine, const at::Tensor& sine, bool inverse) {
+  RLT_TRY_CUDA(rows, rotate(rows, heads, headSize, cosine, sine, inverse));
   return rows.is_cpu() ? cpu::rotate(rows, heads, headSize, cosine, sine, inverse)
                        : reference::rotate(rows, heads, headSize, cosine, sine, inverse);
 }
 
-at::Tensor swiglu(const at::Tensor& gateUp) { return gateUp.is_cpu() ? cpu::swiglu(gateUp) : reference::swiglu(gateUp); }
+at::Tensor swiglu(const at::Tensor& gateUp) {
+  RLT_TRY_CUDA(gateUp, swiglu(gateUp));
+  return gateUp.is_cpu() ? cpu::swiglu(gateUp) : reference::swiglu(gateUp);
+}
 
 at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
+  RLT_TRY_CUDA(gateUp, swigluBackward(gateUp, dy));
   return gateUp.is_cpu() ? cpu::swigluBackward(gateUp, dy) : reference::swigluBackward(gateUp, dy);
 }
 

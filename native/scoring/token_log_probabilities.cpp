@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "native/kernels/cpu/dispatch.h"
+#include "native/kernels/cuda/operations.h"
 #include "native/kernels/operations.h"
 #include "native/parallel.h"
 
@@ -40,6 +41,9 @@ void accumulate(const at::Tensor& logits, int64_t first, double scale, const at:
   auto& [maximum, sum, weightedSum, targetLogit] = running;
   const bool withEntropy = weightedSum.defined();
   const int64_t n = logits.size(0), width = logits.size(1);
+#ifdef RLT_CUDA_KERNELS
+  if (logits.is_cuda()) return cuda::accumulateLogits(logits, first, scale, targets, maximum, sum, weightedSum, targetLogit);
+#endif
   if (!logits.is_cpu()) {
     const at::Tensor scaled = logits.to(at::kFloat) * scale;
     const at::Tensor newMaximum = at::maximum(maximum, scaled.amax(1));
@@ -94,6 +98,9 @@ void accumulate(const at::Tensor& logits, int64_t first, double scale, const at:
 void toGradient(at::Tensor& logits, int64_t first, double scale, const at::Tensor& targets, const at::Tensor& logNormaliser,
                 const at::Tensor& coefficient) {
   const int64_t n = logits.size(0), width = logits.size(1);
+#ifdef RLT_CUDA_KERNELS
+  if (logits.is_cuda()) return cuda::logitsToGradient(logits, first, scale, targets, logNormaliser, coefficient);
+#endif
   if (!logits.is_cpu()) {
     at::Tensor gradient = (logits.to(at::kFloat) * scale - logNormaliser.unsqueeze(1)).exp_().neg_();
     const at::Tensor place = (targets - first).clamp(0, width - 1).unsqueeze(1);

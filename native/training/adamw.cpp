@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "native/kernels/cpu/dispatch.h"
+#include "native/kernels/cuda/adamw.h"
 #include "native/parallel.h"
 #include "native/training/dynamic_codes.h"
 
@@ -65,6 +66,13 @@ void splitMaster(const at::Tensor& master, at::Tensor& value, at::Tensor& lowerH
 void AdamW::update(State& state, double learningRate, double gradientScale) {
   at::Tensor& value = state.parameter->value;
   if (value.is_cpu()) return updateOnCpu(state, learningRate, gradientScale);
+#ifdef RLT_CUDA_KERNELS
+  if (value.is_cuda()) {
+    Moments& moments = state.moments;
+    return cuda::adamW(value, state.lowerHalf, state.parameter->gradient, moments.first, moments.second,
+                       coefficients(learningRate, gradientScale, state.parameter->decays));
+  }
+#endif
   const double correction1 = 1 - std::pow(options_.beta1, steps_), correction2 = 1 - std::pow(options_.beta2, steps_);
   at::Tensor& gradient = state.parameter->gradient;
   Moments& moments = state.moments;
@@ -78,12 +86,16 @@ void AdamW::update(State& state, double learningRate, double gradientScale) {
   gradient.zero_();
 }
 
-void AdamW::updateOnCpu(State& state, double learningRate, double gradientScale) {
+cpu::AdamWStep AdamW::coefficients(double learningRate, double gradientScale, bool decays) const {
   const double correction1 = 1 - std::pow(options_.beta1, steps_), correction2 = 1 - std::pow(options_.beta2, steps_);
-  const double decay = state.parameter->decays ? 1 - learningRate * options_.weightDecay : 1.0;
-  const cpu::AdamWStep step{static_cast<float>(gradientScale), static_cast<float>(options_.beta1), static_cast<float>(options_.beta2),
-                            static_cast<float>(decay), static_cast<float>(learningRate / correction1),
-                            static_cast<float>(1 / std::sqrt(correction2)), static_cast<float>(options_.epsilon)};
+  const double decay = decays ? 1 - learningRate * options_.weightDecay : 1.0;
+  return {static_cast<float>(gradientScale), static_cast<float>(options_.beta1), static_cast<float>(options_.beta2),
+          static_cast<float>(decay), static_cast<float>(learningRate / correction1),
+          static_cast<float>(1 / std::sqrt(correction2)), static_cast<float>(options_.epsilon)};
+}
+
+void AdamW::updateOnCpu(State& state, double learningRate, double gradientScale) {
+  const cpu::AdamWStep step = coefficients(learningRate, gradientScale, state.parameter->decays);
   at::Tensor& value = state.parameter->value;
   Moments& moments = state.moments;
   cpu::dispatch(value, [&]<typename T>(T) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "native/kernels/cpu/vector_kernels.h"
 #include "native/model/parameters.h"
 #include "native/training/moments.h"
 
@@ -53,6 +54,7 @@ class AdamW {
 
   double gradientNorm() const;
   void update(State& state, double learningRate, double gradientScale);
+  cpu::AdamWStep coefficients(double learningRate, double gradientScale, bool decays) const;
   void updateOnCpu(State& state, double learningRate, double gradientScale);
 
   AdamWOptions options_;

@@ -50,6 +50,30 @@ export async function fetchLibTorch({
   return target
 }
 
+/**
+ * The folder of a CUDA compiler that fits the pinned LibTorch (bin/nvcc, include/), fetched into the per-user cache
+ * when it is not there yet. It compiles without a GPU or a driver.
+ *
+ * @returns {Promise<string>}
+ */
+export async function fetchCudaCompiler({ env = process.env, log = console.error } = {}) {
+  const key = platformKey()
+  const pins = pinnedWheels(['libtorch', 'cudaCompiler'], key)?.filter(wheel => wheel.name !== 'torch')
+  requirePlatform(pins)
+  const { version } = pins.find(wheel => wheel.name === 'nvidia-cuda-nvcc')
+  const target = path.join(cacheFolder(env), 'cuda-compiler', `${version}-${key}`)
+  const home = path.join(target, 'nvidia/cu13')
+  if (existsSync(path.join(home, 'bin/nvcc'))) return home
+  const pip = await findPip(env)
+  const downloads = path.join(cacheFolder(env), 'downloads')
+  await mkdir(downloads, { recursive: true })
+  await requireDiskSpace(downloads, 600e6, 'The CUDA compiler (packed and unpacked)')
+  for (const wheel of pins) await fetchWheel(wheel, { pip, downloads, env, log })
+  await unpackAll(pins, { pip, downloads, target, env, log })
+  for (const wheel of pins) await rm(path.join(downloads, wheel.file), { force: true })
+  return home
+}
+
 function requirePlatform(wheels) {
   if (!wheels) {
     throw new InstallError('NO_WHEEL', `There is no pinned LibTorch for ${platformKey()}.`, [
