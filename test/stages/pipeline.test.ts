@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
@@ -119,6 +119,14 @@ test('a changed input, a lost output and a changed output are noticed', async t 
   t.regex((await planPipeline(config))[2]!.reason, /was changed since it was written/)
   await rm(ranked)
   t.regex((await planPipeline(config))[2]!.reason, /is gone/)
+})
+
+test('a pipeline whose folder was moved is still complete', async t => {
+  const config = await complete()
+  const moved = `${config.folder}-moved`
+  await rename(config.folder, moved)
+  const stages = await planPipeline({ ...config, folder: moved })
+  t.deepEqual(actions(stages), ['train skip', 'explain skip', 'rank skip'])
 })
 
 test('a pipeline that is only planned leaves nothing behind', async t => {

@@ -135,7 +135,7 @@ async function costTable(stages: readonly StageSummary[]): Promise<string> {
       formatBytes(cost.peakMemoryBytes),
     ]
   })
-  return `${columns([head, ...rows])}Tokens that were sampled, scored and trained on, prompts computed with them included.\n`
+  return `${columns([head, ...rows])}Tokens: sampled without prompts, scored and trained on with them.\n`
 }
 
 function columns(rows: readonly (readonly string[])[]): string {
