@@ -46,6 +46,9 @@ test('a dry run says what would be done and does nothing; a run prints what each
       ['run', 'order was "input", is "reward"'],
     ],
   )
+  const ordered = await rlt(['pipeline', file, '--json', '--set', 'stages.rank.config.order=reward'])
+  // The rewards are those of the first time.
+  t.is(JSON.parse(ordered.stdout).stages[2].cost.tokens.scored, 0)
 })
 
 test('Ctrl-C saves and ends with 0, and the same command goes on', async t => {

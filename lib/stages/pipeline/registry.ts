@@ -30,9 +30,7 @@ export interface PipelineStage<Config extends object = object> {
   kind: ConfigKind<Config>
   /** Options that the pipeline sets, so that all output is in the stage's folder. */
   placed(folder: string): object
-  /**
-   * Options that the pipeline sets where the configuration leaves them open.
-   */
+  /** Options that the pipeline sets where the configuration leaves them open. */
   suggested?(folder: string): object
   /** Paths of the configuration whose values name files or models that are read: `students[].model`. */
   inputs: readonly string[]

@@ -8,8 +8,8 @@ export const rankStage: PipelineStage<RankConfig> = {
   placed: folder => ({
     output: { path: join(folder, 'explanations.jsonl'), histogram: join(folder, 'rewards.svg') },
   }),
-  // What was scored before it was stopped is kept with it.
-  suggested: folder => ({ cache: join(folder, 'cache') }),
+  // Beside the folder, so that it outlives a change of what is only done with the rewards.
+  suggested: folder => ({ cache: `${folder}.scores` }),
   inputs: ['teacher.model', 'students[].model', 'data.path', 'reward.terms[].module'],
   outputs: ({ output, partitions }) => {
     const path = output.path!
