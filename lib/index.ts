@@ -34,6 +34,7 @@ export {
   type ExplainResult,
   explain,
 } from './stages/explain.js'
+export { type Plan, type PlanOptions, plan } from './stages/plan.js'
 export {
   loadPipeline,
   type Pipeline,

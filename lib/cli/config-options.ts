@@ -10,14 +10,17 @@ export interface ConfigArguments {
   options: boolean
 }
 
+export function setOption<T>(yargs: Argv<T>) {
+  return yargs.option('set', {
+    type: 'string',
+    nargs: 1,
+    array: true,
+    describe: 'Change an option: path.to.option=value, the value as in YAML (can be given several times)',
+  })
+}
+
 export function configOptions<T>(yargs: Argv<T>) {
-  return yargs
-    .option('set', {
-      type: 'string',
-      nargs: 1,
-      array: true,
-      describe: 'Change an option: path.to.option=value, the value as in YAML (can be given several times)',
-    })
+  return setOption(yargs)
     .option('check', {
       type: 'boolean',
       default: false,

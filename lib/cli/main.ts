@@ -15,6 +15,7 @@ import { generateCommand } from './commands/generate.js'
 import { logprobsCommand } from './commands/logprobs.js'
 import { modelsCommand } from './commands/models.js'
 import { pipelineCommand } from './commands/pipeline.js'
+import { planCommand } from './commands/plan.js'
 import { rankCommand } from './commands/rank.js'
 import { reportCommand } from './commands/report.js'
 import { trainCommand } from './commands/train.js'
@@ -31,6 +32,7 @@ const commands: Command[] = [
   generateCommand,
   logprobsCommand,
   reportCommand,
+  planCommand,
   modelsCommand,
   convertCommand,
   benchCommand,

@@ -19,5 +19,11 @@ export {
   resolveModel,
 } from './source.js'
 export { type ChatMessage, type DecodeStream, Tokenizer } from './tokenizer.js'
-export { readWeightTable, type WeightEntry, type WeightType } from './weight-table.js'
+export {
+  expectedShapes,
+  type ModelShape,
+  readWeightTable,
+  type WeightEntry,
+  type WeightType,
+} from './weight-table.js'
 export { readSafetensorsFile, stateTypes } from './weights-safetensors.js'

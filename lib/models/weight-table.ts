@@ -45,8 +45,23 @@ export async function readWeightTable(files: ModelFiles): Promise<WeightEntry[]>
   return weights
 }
 
+/** What the shapes of a model's weights follow from. */
+export type ModelShape = Pick<
+  ModelConfiguration,
+  | 'vocabularySize'
+  | 'hiddenSize'
+  | 'intermediateSize'
+  | 'layers'
+  | 'heads'
+  | 'keyValueHeads'
+  | 'headSize'
+  | 'queryKeyValueBias'
+  | 'queryKeyNorm'
+  | 'tiedEmbeddings'
+>
+
 /** Name to shape of every weight, in the order of a forward pass. */
-export function expectedShapes(configuration: ModelConfiguration): Map<string, number[]> {
+export function expectedShapes(configuration: ModelShape): Map<string, number[]> {
   const { vocabularySize, hiddenSize, intermediateSize, headSize } = configuration
   const queries = configuration.heads * headSize
   const keys = configuration.keyValueHeads * headSize

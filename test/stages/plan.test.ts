@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import test from 'ava'
+import { loadConfig, trainKind } from '../../lib/config/index.js'
+import { defaultDtype } from '../../lib/engine/index.js'
+import { packageRoot } from '../../lib/packageRoot.js'
+import { knownShapes, parametersOf } from '../../lib/stages/plan/shapes.js'
+import { plan } from '../../lib/stages/plan.js'
+
+const gibibyte = 2 ** 30
+
+async function planned(name: string, sets: string[], options: Parameters<typeof plan>[1]) {
+  const { config } = await loadConfig(trainKind, name, sets)
+  return plan(config, options)
+}
+
+test('Qwen2.5-7B has the number of parameters that its model card states', t => {
+  // 7.61 billion, of which 6.53 are not in the embeddings.
+  const shape = knownShapes['Qwen/Qwen2.5-7B-Instruct']!
+  t.is(Math.round(parametersOf(shape) / 1e7), 762)
+  t.is(Math.round((parametersOf(shape) - 2 * shape.vocabularySize * shape.hiddenSize) / 1e7), 653)
+})
+
+test('the paper’s run fits on eight GPUs of 80 GiB and not on one', async t => {
+  const eight = await planned('paper-7b', [], { gpus: 8, memoryBytes: 80 * gibibyte })
+  t.true(eight.fits)
+  t.is(eight.tokensPerStep.completions, 16 * 64 * 16384)
+  // fp32 gradients and moments of 7.62e9 weights, an eighth of them on each.
+  t.is(Math.round(eight.parts.gradients / 1e8), Math.round((4 * 76.2) / 8))
+  t.is(Math.round(eight.parts.moments / 1e8), Math.round((8 * 76.2) / 8))
+
+  const one = await planned('paper-7b', [], { gpus: 1, memoryBytes: 80 * gibibyte })
+  t.false(one.fits)
+  t.regex(one.changes[0]!.change, /^--gpus \d+$/)
+  t.true(one.changes[0]!.peakBytes <= 80 * gibibyte)
+})
+
+test('a run that does not fit on the CPU is told a change that does it', async t => {
+  const whole = await planned('quickstart', ['teacher.dtype=bfloat16'], {})
+  const short = await planned('quickstart', ['teacher.dtype=bfloat16'], {
+    memoryBytes: whole.peakBytes * 0.8,
+  })
+  t.false(short.fits)
+  t.true(short.changes.length > 0)
+  for (const { peakBytes } of short.changes) t.true(peakBytes <= whole.peakBytes * 0.8)
+})
+
+for (const moments of ['float32', '8bit'])
+  test.serial(`the peak of the quickstart with ${moments} moments is foreseen within 10 %`, async t => {
+    const folder = await mkdtemp(join(tmpdir(), 'rlt-plan-'))
+    t.teardown(() => rm(folder, { recursive: true, force: true }))
+    // The second step is the first that has the optimizer's state from its beginning.
+    const sets = [
+      'training.steps=2',
+      'data.heldOut.rows=1',
+      `optimizer.moments=${moments}`,
+      `teacher.dtype=${defaultDtype()}`,
+    ]
+    const expected = await planned('quickstart', sets, { memoryBytes: 16 * gibibyte })
+    await promisify(execFile)(process.execPath, [
+      join(packageRoot(), 'dist', 'lib', 'cli', 'main.js'),
+      ...[
+        'train',
+        'quickstart',
+        ...[...sets, `output.folder=${join(folder, 'run')}`].flatMap(set => ['--set', set]),
+      ],
+    ])
+    const rows = (await readFile(join(folder, 'run', 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
+    const measured = JSON.parse(rows.at(-1)!).peak_memory_bytes
+    t.true(
+      Math.abs(expected.peakBytes / measured - 1) < 0.1,
+      `planned ${expected.peakBytes}, measured ${measured}`,
+    )
+  })
