@@ -34,7 +34,6 @@ export {
   type ExplainResult,
   explain,
 } from './stages/explain.js'
-export { type Plan, type PlanOptions, plan } from './stages/plan.js'
 export {
   loadPipeline,
   type Pipeline,
@@ -48,6 +47,7 @@ export {
   type StageCost,
   type StageSummary,
 } from './stages/pipeline.js'
+export { type Plan, type PlanOptions, plan } from './stages/plan.js'
 export {
   type RankEvent,
   type RankOptions,
