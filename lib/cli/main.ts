@@ -9,6 +9,7 @@ import { UsageError } from '../errors.js'
 import { packageRoot } from '../packageRoot.js'
 import { benchCommand } from './commands/bench.js'
 import { convertCommand } from './commands/convert.js'
+import { countdownCommand } from './commands/countdown.js'
 import { doctorCommand } from './commands/doctor.js'
 import { explainCommand } from './commands/explain.js'
 import { generateCommand } from './commands/generate.js'
@@ -29,6 +30,7 @@ const commands: Command[] = [
   explainCommand,
   rankCommand,
   pipelineCommand,
+  countdownCommand,
   generateCommand,
   logprobsCommand,
   reportCommand,

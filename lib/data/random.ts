@@ -4,7 +4,16 @@
  */
 
 /** What a stream is for; the numbers are part of what makes a run repeatable. */
-export const purposes = { order: 1, sample: 2, heldOut: 3, minibatches: 4, replacement: 5 } as const
+export const purposes = {
+  order: 1,
+  sample: 2,
+  heldOut: 3,
+  minibatches: 4,
+  replacement: 5,
+  countdown: 6,
+  evaluation: 7,
+  bootstrap: 8,
+} as const
 
 /**
  * 64 random bits for a place in a run, by the finaliser of SplitMix64 (Steele, Lea and Flood 2014) over the counters

@@ -1,5 +1,13 @@
 /** Whether two answers are the same: written otherwise, in another order, rounded to six places. */
-import { type Answer, difference, type Expression, isExpression, symbolsOf, visit } from './answer.js'
+import {
+  type Answer,
+  difference,
+  type Expression,
+  isExpression,
+  negative,
+  symbolsOf,
+  visit,
+} from './answer.js'
 import { magnitude, minus } from './complex.js'
 import { evaluate, evaluateExactly } from './evaluate.js'
 import { equals, round } from './rational.js'
@@ -88,7 +96,7 @@ function wordIn(expression: Expression): string | undefined {
 
 /** A number with a decimal point, alone: then it may be rounded. */
 function isDecimal(expression: Expression): boolean {
-  const alone = withoutSign(expression.kind === 'percent' ? expression.of : expression)
+  const alone = withoutSign(withoutPercent(expression))
   return alone.kind === 'number' && alone.decimal
 }
 
@@ -102,9 +110,14 @@ function withoutSign(expression: Expression): Expression {
 
 /** 9 for 9 %, as many write it; of whole numbers only, for 0.5 might be either. */
 function samePercentage(a: Expression, b: Expression): boolean {
-  if (a.kind !== 'percent' && b.kind !== 'percent') return false
-  const [x, y] = [a, b].map(side => evaluateExactly(side.kind === 'percent' ? side.of : side))
+  const [x, y] = [a, b].map(side => evaluateExactly(withoutPercent(side)))
   return x !== undefined && y !== undefined && x.denominator === 1n && equals(x, y)
+}
+
+function withoutPercent(expression: Expression): Expression {
+  const alone = withoutSign(expression)
+  if (alone.kind !== 'percent') return expression
+  return alone === expression ? alone.of : negative(alone.of)
 }
 
 /** Relative error of values in doubles that are the same. */

@@ -42,7 +42,9 @@ test('agrees with math-verify on 3,296 pairs, but for known kinds of pairs', asy
 
 test('the last box, with all that is in its braces', t => {
   t.is(
-    extractAnswer('First \\boxed{1} which was wrong because of the sign. Then once more: now $\\boxed{\\frac{1}{2}}$ is'),
+    extractAnswer(
+      'First \\boxed{1} which was wrong because of the sign. Then once more: now $\\boxed{\\frac{1}{2}}$ is',
+    ),
     '\\frac{1}{2}',
   )
   t.is(extractAnswer('\\boxed{3} and \\boxed{4}'), '3,4')

@@ -166,7 +166,7 @@ export class ExpressionReader {
       case 'letter':
         return letterOf(token.text)
       case 'text':
-        return { kind: 'symbol', name: wordOf(token.text) }
+        return textOf(token.text)
       case 'command':
         return this.command(token.text)
       case 'symbol':
@@ -285,6 +285,12 @@ function letterOf(letter: string): Expression {
   if (letter === 'i') return { kind: 'constant', name: 'i' }
   if (letter === 'e') return { kind: 'constant', name: 'e' }
   return { kind: 'symbol', name: letter.toLowerCase() }
+}
+
+/** A word; or a number, as in \textbf{(113)}. */
+function textOf(text: string): Expression {
+  const word = wordOf(text)
+  return /^\d+$/.test(word) ? numberOf(word) : { kind: 'symbol', name: word }
 }
 
 /** (C), of multiple choice, is C. */
