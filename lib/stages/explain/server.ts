@@ -1,135 +1,68 @@
-/** A teacher at an OpenAI-compatible server: vLLM, SGLang, llama-server. */
+/** A teacher at an OpenAI-compatible server. */
 import type { ExplainConfig } from '../../config/index.js'
 import { teacherPromptText, teacherTurns } from '../../data/index.js'
-import { ConfigurationError, ServerError } from '../../errors.js'
 import type { Tokenizer } from '../../models/index.js'
-import { type Answer, JsonClient } from './json-client.js'
+import { messagesOf, SamplingServer, type ServerSample } from '../shared/sampling-server.js'
 import type { SampledExplanations } from './selection.js'
 import type { PlacedRequest } from './session.js'
 
-/** One choice of an answer, as much as is looked at. */
-interface Choice {
-  text?: string | null
-  message?: { content?: string | null }
-  finish_reason?: string | null
-  /** vLLM: the text or token that ended it; null for the end of the turn. */
-  stop_reason?: string | number | null
-  /** SGLang: the same. */
-  matched_stop?: string | number | null
-}
-
-/** One explanation, or why there is none. */
-interface Sample {
-  text: string
-  ended: boolean
-  refusal?: string
-}
-
 export class ServerTeacher {
-  private readonly client: JsonClient
+  private readonly server: SamplingServer
 
   constructor(
     private readonly config: ExplainConfig,
-    private readonly signal: AbortSignal | undefined,
+    signal: AbortSignal | undefined,
   ) {
-    const { server, apiKeyVariable, requests } = config.teacher
-    const key = apiKeyVariable === null ? undefined : process.env[apiKeyVariable]
-    if (apiKeyVariable !== null && !key)
-      throw new ConfigurationError(
-        `teacher.apiKeyVariable: the environment has no variable ${apiKeyVariable}; set it to the server's key`,
-      )
-    this.client = new JsonClient(server!, { ...requests, bearer: key })
+    const { teacher } = config
+    this.server = new SamplingServer({ ...teacher, server: teacher.server! }, 'teacher', signal)
   }
 
-  /**
-   * Each sample is a request of its own (servers cache the prompt that they share), with a seed of its own.
-   * @throws {ServerError} the server cannot be reached, refuses all, or fails for all questions
-   */
+  /** @throws {ServerError} the server cannot be reached, refuses all, or fails for all questions */
   async sample(
     requests: readonly PlacedRequest[],
     tokenizer: Tokenizer,
     onSample: () => void,
   ): Promise<SampledExplanations[]> {
-    const jobs = requests.flatMap(request =>
-      Array.from({ length: request.samples }, (_, sample) => ({ request, sample })),
+    const { format, sampling } = this.config
+    const jobs = requests.flatMap((request, question) =>
+      Array.from({ length: request.samples }, (_, sample) => ({
+        prompt: this.prompt(request, tokenizer),
+        seed: request.seed + BigInt(sample),
+        question,
+      })),
     )
-    let failure: unknown
-    const { concurrency } = this.config.teacher.requests
-    const samples = await inParallel(jobs, concurrency, this.signal, async ({ request, sample }, signal) => {
-      const result = await this.sampleOnce(request, sample, tokenizer, signal).catch((error): Sample => {
-        if (!(error instanceof ServerError && error.ofRequest)) throw error
-        failure ??= error
-        return { text: '', ended: false, refusal: error.message }
-      })
-      onSample()
-      return result
-    })
-    // What is so of every question is no matter of the questions.
-    if (requests.length > 1 && samples.every(({ refusal }) => refusal !== undefined)) throw failure
-    const each = this.config.sampling.completions
+    const stop = format.endOfExplanation === 'endOfTurn' ? [] : [format.endOfExplanation.tag]
+    const samples = await this.server.sample(jobs, sampling, stop, onSample)
+    const each = sampling.completions
     return requests.map((request, i) =>
       this.group(request, samples.slice(i * each, (i + 1) * each), tokenizer),
     )
   }
 
-  private async sampleOnce(
-    request: PlacedRequest,
-    sample: number,
-    tokenizer: Tokenizer,
-    signal: AbortSignal,
-  ): Promise<Sample> {
-    const { teacher, format, sampling } = this.config
-    const { endOfExplanation } = format
-    const body = {
-      model: teacher.model,
-      ...{ max_tokens: sampling.maxNewTokens, temperature: sampling.temperature },
-      // Servers take a seed of 31 bits.
-      seed: Number(BigInt.asUintN(31, request.seed + BigInt(sample))),
-      ...(sampling.topP < 1 ? { top_p: sampling.topP } : {}),
-      ...(sampling.topK > 0 ? { top_k: sampling.topK } : {}),
-      ...(sampling.minP > 0 ? { min_p: sampling.minP } : {}),
-      ...(endOfExplanation === 'endOfTurn' ? {} : { stop: [endOfExplanation.tag] }),
-    }
-    if (teacher.requests.api === 'completions') {
-      const prompt = teacherPromptText(request.row, format, tokenizer)
-      return this.read(await this.client.post('completions', { ...body, prompt }, signal))
-    }
-    const { system, user, assistant } = teacherTurns(request.row, format)
-    const messages = [
-      ...(system === '' ? [] : [{ role: 'system', content: system }]),
-      { role: 'user', content: user },
-      ...(assistant === '' ? [] : [{ role: 'assistant', content: assistant }]),
-    ]
-    // A turn that is begun is to be gone on with; llama-server does so without being told.
-    const goOn = assistant === '' ? {} : { continue_final_message: true, add_generation_prompt: false }
-    return this.read(await this.client.post('chat/completions', { ...body, ...goOn, messages }, signal))
+  private prompt({ row }: PlacedRequest, tokenizer: Tokenizer) {
+    const { teacher, format } = this.config
+    return teacher.requests.api === 'completions'
+      ? teacherPromptText(row, format, tokenizer)
+      : messagesOf(teacherTurns(row, format))
   }
 
-  private read({ value, url }: Answer): Sample {
-    const choice = (value as { choices?: Choice[] } | null)?.choices?.[0]
-    if (choice === undefined)
-      throw new ServerError(
-        `${url}: the answer has no choices; expected that of an OpenAI-compatible server`,
-        false,
-      )
-    const whole = choice.message?.content ?? choice.text ?? ''
-    const stopped = choice.finish_reason === 'stop'
+  /** What of a sample is the explanation, and whether it was ended. */
+  private explanation({ text, stopped, cause }: ServerSample): { text: string; ended: boolean } {
     const { endOfExplanation } = this.config.format
-    if (endOfExplanation === 'endOfTurn') return { text: whole, ended: stopped }
+    if (endOfExplanation === 'endOfTurn') return { text, ended: stopped }
     const { tag } = endOfExplanation
-    const at = whole.indexOf(tag)
-    if (at >= 0) return { text: whole.slice(0, at), ended: true }
+    const at = text.indexOf(tag)
+    if (at >= 0) return { text: text.slice(0, at), ended: true }
     // The tag that ended it is cut off. A server that tells what did may say that it was the end of the turn.
-    const cause = 'stop_reason' in choice ? choice.stop_reason : choice.matched_stop
-    return { text: whole, ended: stopped && (cause === undefined || cause === tag) }
+    return { text, ended: stopped && (cause === undefined || cause === tag) }
   }
 
   private group(
     { row, place, prefix }: PlacedRequest,
-    samples: readonly Sample[],
+    samples: readonly ServerSample[],
     tokenizer: Tokenizer,
   ): SampledExplanations {
-    const given = samples.filter(({ refusal }) => refusal === undefined)
+    const given = samples.filter(({ refusal }) => refusal === undefined).map(one => this.explanation(one))
     const explanations = given.map(({ text, ended }) => ({ tokens: tokenizer.encode(text), rest: '', ended }))
     return {
       ...{ row, place, prefix, explanations },
@@ -138,30 +71,4 @@ export class ServerTeacher {
       refusals: samples.flatMap(({ refusal }) => refusal ?? []),
     }
   }
-}
-
-/** As many at a time; the results are in the order of the items. An error ends what else is under way. */
-async function inParallel<T, R>(
-  items: readonly T[],
-  limit: number,
-  outer: AbortSignal | undefined,
-  work: (item: T, signal: AbortSignal) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = new Array(items.length)
-  const failed = new AbortController()
-  const signal = outer === undefined ? failed.signal : AbortSignal.any([outer, failed.signal])
-  let next = 0
-  const worker = async () => {
-    while (next < items.length && !signal.aborted) {
-      const index = next++
-      try {
-        results[index] = await work(items[index]!, signal)
-      } catch (error) {
-        failed.abort()
-        throw error
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker))
-  return results
 }

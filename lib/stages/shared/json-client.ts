@@ -14,6 +14,8 @@ interface ClientOptions {
   timeoutSeconds: number
   retries: number
   bearer: string | undefined
+  /** Of the configuration, that the server is named in, for messages: teacher, models[0]. */
+  option: string
 }
 
 /** What one try came to. `status` is 0 where there was no answer. */
@@ -46,7 +48,7 @@ export class JsonClient {
       const outcome = await this.tryOnce(url, content, signal)
       if (outcome.status >= 200 && outcome.status < 300) return { value: parse(outcome.body, url), url }
       if (attempt >= this.options.retries || !mayHelpToTryAgain(outcome))
-        throw explain(url, outcome, attempt + 1)
+        throw explain(url, outcome, attempt + 1, this.options.option)
       // Doubled each time, and spread so that requests that failed together do not come back together.
       const seconds = Math.min(longestWait, firstWait * 2 ** attempt) * (0.5 + Math.random() / 2)
       await wait(Math.max(seconds, Math.min(longestWait, outcome.retryAfter ?? 0)), signal)
@@ -55,7 +57,7 @@ export class JsonClient {
 
   /** Node's own `fetch` gives up after five minutes without a header, which a long explanation can take. */
   private async tryOnce(url: string, content: string, signal: AbortSignal): Promise<Try> {
-    const { bearer, timeoutSeconds } = this.options
+    const { bearer, timeoutSeconds, option } = this.options
     const timeout = AbortSignal.timeout(timeoutSeconds * 1000)
     const either = AbortSignal.any([signal, timeout])
     try {
@@ -82,7 +84,7 @@ export class JsonClient {
     } catch (error) {
       if (signal.aborted) throw new AbortedError(undefined, { cause: error })
       if (!timeout.aborted) return { status: 0, body: '', error: error as Error }
-      return { status: 408, body: `no answer within ${timeoutSeconds} s (teacher.requests.timeoutSeconds)` }
+      return { status: 408, body: `no answer within ${timeoutSeconds} s (${option}.requests.timeoutSeconds)` }
     }
   }
 }
@@ -96,7 +98,7 @@ async function wait(seconds: number, signal: AbortSignal): Promise<void> {
 const mayHelpToTryAgain = ({ status }: Try) =>
   status === 0 || status === 408 || status === 429 || status >= 500
 
-function explain(url: string, { status, body, error }: Try, tries: number): ServerError {
+function explain(url: string, { status, body, error }: Try, tries: number, option: string): ServerError {
   const times = tries > 1 ? ` (${tries} tries)` : ''
   if (error !== undefined)
     return new ServerError(
@@ -109,9 +111,9 @@ function explain(url: string, { status, body, error }: Try, tries: number): Serv
   const said = messageOf(body)
   const advice =
     status === 401 || status === 403
-      ? '\nName the environment variable with the key: teacher.apiKeyVariable'
+      ? `\nName the environment variable with the key: ${option}.apiKeyVariable`
       : status === 404
-        ? '\nIs teacher.model what the server calls it, and does teacher.server end in /v1 as it is to?'
+        ? `\nIs ${option}.model what the server calls it, and does ${option}.server end in /v1 as it is to?`
         : ''
   // Not to be had at all, or not now: that is so of all requests. Anything else can be the fault of this one.
   const ofRequest = [400, 408, 413, 422, 500].includes(status)
