@@ -1,6 +1,9 @@
 export {
+  type EvaluateConfig,
+  type EvaluateConfigInput,
   type ExplainConfig,
   type ExplainConfigInput,
+  evaluateKind,
   explainKind,
   formatConfig,
   type LoadedConfig,
@@ -14,8 +17,26 @@ export {
   type TrainConfigInput,
   trainKind,
 } from './config/index.js'
+export {
+  type CountdownCheck,
+  type CountdownOptions,
+  type CountdownProblem,
+  checkCountdown,
+  countdownProblem,
+  formatCalculation,
+  gradeCountdown,
+  solveCountdown,
+  workedSolution,
+} from './countdown/index.js'
 export * from './engine/index.js'
 export * from './errors.js'
+export {
+  type AnswerKind,
+  extractAnswer,
+  type Grade,
+  type GradeOptions,
+  gradeAnswer,
+} from './grading/index.js'
 export { type ChatMessage, type ModelFiles, resolveModel, type Tokenizer } from './models/index.js'
 export {
   batchAdvantages,
@@ -28,6 +49,21 @@ export {
   teacherReward,
   teacherRewardDefaults,
 } from './rewards/index.js'
+export {
+  type Comparison,
+  type Estimate,
+  type EvaluateEvent,
+  type EvaluateOptions,
+  type EvaluateResult,
+  evaluate,
+  type GradedQuestion,
+  type GradedSample,
+  type McNemar,
+  type ModelResult,
+  mcNemar,
+  type PairedDifference,
+  passAtK,
+} from './stages/evaluate.js'
 export {
   type ExplainEvent,
   type ExplainOptions,

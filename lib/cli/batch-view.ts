@@ -4,8 +4,8 @@ import { bar, formatNumber, formatSeconds } from '../report/text.js'
 export interface BatchProgress {
   done: number
   total: number
-  /** Of the rows that are done. */
-  meanReward: number | null
+  /** Mean reward of the rows that are done, or what else there is to be seen of them. */
+  value: number | null
 }
 
 const secondsBetweenLines = 5
@@ -20,6 +20,8 @@ export class BatchView {
   constructor(
     /** What is counted: questions, rows. */
     private readonly unit: string,
+    /** What `value` is. */
+    private readonly measure = 'mean reward',
     private readonly stream: NodeJS.WriteStream = process.stderr,
   ) {}
 
@@ -36,7 +38,7 @@ export class BatchView {
     this.draw()
   }
 
-  batch({ done, total, meanReward }: BatchProgress): void {
+  batch({ done, total, value }: BatchProgress): void {
     const now = performance.now()
     const seconds = (now - this.started) / 1000
     // What an earlier process did says nothing of the speed of this one.
@@ -44,9 +46,9 @@ export class BatchView {
     this.doneBefore ??= done
     const left =
       before === undefined || done === before ? undefined : (seconds / (done - before)) * (total - done)
-    const reward = meanReward === null ? '' : `, mean reward ${formatNumber(meanReward)}`
+    const shown = value === null ? '' : `, ${this.measure} ${formatNumber(value)}`
     const time = left === undefined || done === total ? '' : `, about ${formatSeconds(left)} left`
-    const text = `${done} of ${total} ${this.unit}${reward}${time}`
+    const text = `${done} of ${total} ${this.unit}${shown}${time}`
     if (this.stream.isTTY) {
       this.line = `${bar(done / total, 20)} ${text}`
       this.draw()

@@ -11,6 +11,7 @@ import { benchCommand } from './commands/bench.js'
 import { convertCommand } from './commands/convert.js'
 import { countdownCommand } from './commands/countdown.js'
 import { doctorCommand } from './commands/doctor.js'
+import { evaluateCommand } from './commands/evaluate.js'
 import { explainCommand } from './commands/explain.js'
 import { generateCommand } from './commands/generate.js'
 import { logprobsCommand } from './commands/logprobs.js'
@@ -29,6 +30,7 @@ const commands: Command[] = [
   trainCommand,
   explainCommand,
   rankCommand,
+  evaluateCommand,
   pipelineCommand,
   countdownCommand,
   generateCommand,

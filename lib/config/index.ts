@@ -1,4 +1,14 @@
 export { type FormatTexts, formatPlaceholders, formatStyles } from './formats.js'
+export {
+  type EvaluateConfig,
+  type EvaluateConfigInput,
+  type EvaluatedModel,
+  type EvaluationTask,
+  evaluateKind,
+  evaluationTasks,
+  labelOfModel,
+  labelOfTask,
+} from './kinds/evaluate.js'
 export { type ExplainConfig, type ExplainConfigInput, explainKind } from './kinds/explain.js'
 export type { ConfigKind } from './kinds/kind.js'
 export { type RankConfig, type RankConfigInput, rankKind } from './kinds/rank.js'

@@ -153,7 +153,8 @@ export function absolutePaths(value: unknown, folder: string): unknown {
   }
   const list = (entries: unknown) => (Array.isArray(entries) ? entries : [])
   for (const key of ['model', 'weights']) absolute(copy.teacher, key, true)
-  for (const student of list(copy.students)) absolute(student, 'model', true)
+  for (const model of [...list(copy.students), ...list(copy.models)]) absolute(model, 'model', true)
+  for (const task of list(copy.tasks)) absolute(task, 'path', false)
   absolute(copy.data, 'path', false)
   if (isMapping(copy.data))
     for (const source of [copy.data.train, copy.data.heldOut]) absolute(source, 'path', false)

@@ -329,6 +329,39 @@ const output = z.strictObject({
   folder: name().default('runs/train').describe('The run folder'),
 })
 
+const requests = z.strictObject({
+  api: z
+    .enum(['chat', 'completions'])
+    .default('chat')
+    .describe(
+      "chat sends messages, and the server writes the prompt by its model's template; completions sends the text that " +
+        'a model on this machine would read',
+    ),
+  concurrency: count().default(8).describe('Requests that are under way at the same time'),
+  timeoutSeconds: z.number().gt(0).default(600).describe('Longest wait for one answer'),
+  retries: countOrZero()
+    .default(6)
+    .describe('Further tries after 429, 5xx and lost connections, each after a longer wait, 0.5 s at first'),
+})
+
+/** Of a model that may be at an OpenAI-compatible server. */
+export const serverOptions = {
+  server: z
+    .string()
+    .regex(/^https?:\/\//)
+    .nullable()
+    .default(null)
+    .describe(
+      'Address of an OpenAI-compatible server that samples in place of this machine (vLLM, SGLang, llama-server): ' +
+        'http://host:8000/v1; null for none',
+    ),
+  apiKeyVariable: name()
+    .nullable()
+    .default(null)
+    .describe("server: environment variable that holds the server's key; null for none"),
+  requests: requests.prefault({}).describe('server: how it is asked'),
+}
+
 /** Of every stage that loads models. */
 export const device = () => z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('Where the models run')
 export const threads = () => countOrZero().default(0).describe('CPU threads; 0 is all')

@@ -1,5 +1,6 @@
 export { type Dataset, fingerprint, readDataset, readRawRows, readSource } from './dataset.js'
 export { type Fit, type Reader, rowsThatFit, whyTooLong } from './fit.js'
+export { chatPrompt } from './formats/chat.js'
 export { type Span, StudentFormat, type StudentView } from './formats/student.js'
 export {
   type Explanation,
@@ -10,6 +11,7 @@ export {
   teacherTurns,
   textOf,
 } from './formats/teacher.js'
+export { splitAt } from './formats/template.js'
 export { DataOrder } from './order.js'
 export { hashCounters, permutation, purposes } from './random.js'
 export type { HubOptions } from './readers/hub.js'

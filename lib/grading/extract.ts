@@ -180,3 +180,13 @@ export function findChoice(whole: string, letters: string): string | undefined {
   }
   return undefined
 }
+
+/** What stands behind the thoughts of a model that thinks before it answers; all of the text where there is nothing. */
+export function answerPart(text: string): string {
+  const ends = ['</think>', '<|end_of_thought|>'].map(tag => {
+    const at = text.lastIndexOf(tag)
+    return at < 0 ? -1 : at + tag.length
+  })
+  const rest = text.slice(Math.max(0, ...ends))
+  return rest.trim() === '' ? text : rest
+}

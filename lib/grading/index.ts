@@ -5,6 +5,8 @@ import { findAnswers, findChoice } from './extract.js'
 import { normaliseLatex } from './latex/normalise.js'
 import { parseAnswer } from './latex/parser.js'
 
+export { answerPart } from './extract.js'
+
 export type AnswerKind =
   /** Numbers, expressions, equations, sets, intervals, tuples, matrices, words. */
   | 'math'

@@ -1,4 +1,5 @@
 /** Runs a stage as its first argument says, and kills itself at an event: what a crash leaves. */
+import { evaluate } from '../../lib/stages/evaluate.js'
 import { explain } from '../../lib/stages/explain.js'
 import { rank } from '../../lib/stages/rank.js'
 
@@ -10,4 +11,5 @@ const onEvent = (told: { type: string; phase?: string }) => {
   if (name === event && ++seen === count) process.kill(process.pid, 'SIGKILL')
 }
 
-await (stage === 'explain' ? explain(config, { onEvent }) : rank(config, { onEvent }))
+const stages = { evaluate, explain, rank }
+await stages[stage as keyof typeof stages](config, { onEvent })

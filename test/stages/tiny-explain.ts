@@ -29,7 +29,7 @@ export async function tinyExplain(
 
 /** Runs one of the stages in a process of its own that kills itself at the n-th event that begins so. */
 export async function killedAt(
-  stage: 'explain' | 'rank',
+  stage: 'evaluate' | 'explain' | 'rank',
   config: object,
   event: string,
   count: number,

@@ -54,7 +54,7 @@ async function handler(args: Arguments): Promise<void> {
     onEvent: event => {
       if (event.type === 'message') view.message(event.text)
       else if (event.type === 'batch')
-        view.batch({ done: event.questions, total: event.totalQuestions, meanReward: event.meanReward })
+        view.batch({ done: event.questions, total: event.totalQuestions, value: event.meanReward })
       else if (event.phase === 'load') view.loading(event.share)
     },
   }).finally(() => view.close())

@@ -89,7 +89,7 @@ class PipelineView {
         break
       case 'progress':
         this.batches ??= new BatchView(event.unit)
-        this.batches.batch(event)
+        this.batches.batch({ ...event, value: event.meanReward })
         break
       case 'message':
         this.message(event.text)

@@ -102,7 +102,7 @@ async function handler(args: Arguments): Promise<void> {
     signal: interrupted,
     onEvent: event => {
       if (event.type === 'message') view.message(event.text)
-      else view.batch({ done: event.rows, total: event.totalRows, meanReward: event.meanReward })
+      else view.batch({ done: event.rows, total: event.totalRows, value: event.meanReward })
     },
     ...(args.json && config.output.path === null
       ? {

@@ -5,7 +5,6 @@ import { outputExtensions, outputFormat } from '../output-format.js'
 import type { Path, Problem } from '../problem.js'
 import {
   count,
-  countOrZero,
   device,
   dtype,
   format,
@@ -13,27 +12,13 @@ import {
   reward,
   sampling,
   seed,
+  serverOptions,
   sourceShape,
   studentModel,
   threads,
   tokenBudget,
 } from '../schema.js'
 import type { ConfigKind } from './kind.js'
-
-const requests = z.strictObject({
-  api: z
-    .enum(['chat', 'completions'])
-    .default('chat')
-    .describe(
-      "chat sends messages, and the server writes the prompt by its model's template; completions sends the text that " +
-        'a teacher on this machine would read, for which teacher.weights has the template',
-    ),
-  concurrency: count().default(8).describe('Requests that are under way at the same time'),
-  timeoutSeconds: z.number().gt(0).default(600).describe('Longest wait for one answer'),
-  retries: countOrZero()
-    .default(6)
-    .describe('Further tries after 429, 5xx and lost connections, each after a longer wait, 0.5 s at first'),
-})
 
 const teacher = z.strictObject({
   model: name().describe(
@@ -43,19 +28,7 @@ const teacher = z.strictObject({
   dtype: dtype()
     .default('auto')
     .describe('Type of the weights; auto takes bfloat16 where this machine is fast at it'),
-  server: z
-    .string()
-    .regex(/^https?:\/\//)
-    .nullable()
-    .default(null)
-    .describe(
-      'Address of an OpenAI-compatible server that samples in place of this machine (vLLM, SGLang, llama-server): ' +
-        'http://host:8000/v1; null for none',
-    ),
-  apiKeyVariable: name()
-    .nullable()
-    .default(null)
-    .describe("server: environment variable that holds the server's key; null for none"),
+  ...serverOptions,
   weights: name()
     .nullable()
     .default(null)
@@ -63,7 +36,6 @@ const teacher = z.strictObject({
       'server: the same model on this machine, named like a model without a server; naturalness needs its ' +
         'log-probabilities, requests.api: completions its template',
     ),
-  requests: requests.prefault({}).describe('server: how it is asked'),
 })
 
 export const explainSchema = z.strictObject({

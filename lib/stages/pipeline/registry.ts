@@ -3,6 +3,7 @@
  * how it is run or gone on with; all else about a pipeline is the same for every stage.
  */
 import type { ConfigKind } from '../../config/index.js'
+import { evaluateStage } from './stages/evaluate.js'
 import { explainStage } from './stages/explain.js'
 import { rankStage } from './stages/rank.js'
 import { trainStage } from './stages/train.js'
@@ -43,5 +44,6 @@ export interface PipelineStage<Config extends object = object> {
 export const pipelineStages: Readonly<Record<string, PipelineStage>> = {
   train: trainStage,
   explain: explainStage,
+  evaluate: evaluateStage,
   rank: rankStage,
 }

@@ -121,7 +121,7 @@ function disposeAll(models: ReadonlyMap<string, Model>): void {
 }
 
 /** Names, sizes and times of change of a model's files: enough to notice other weights without reading gigabytes. */
-async function weightsIdentity(files: ModelFiles | undefined): Promise<string> {
+export async function weightsIdentity(files: ModelFiles | undefined): Promise<string> {
   if (files === undefined) return ''
   const names =
     files.kind === 'gguf' ? [files.file] : (await readdir(files.folder)).map(name => join(files.folder, name))
