@@ -13,7 +13,17 @@ export type Complain = (path: Path, message: string) => void
 export function impossibleCombinations(config: TrainConfig): Problem[] {
   const problems: Problem[] = []
   const complain: Complain = (path, message) => problems.push({ path, message })
-  for (const rule of [groups, losses, referencePolicy, steps, checkReward, sources, heldOutRows, checkFormat])
+  for (const rule of [
+    groups,
+    losses,
+    referencePolicy,
+    steps,
+    checkReward,
+    checkStudents,
+    sources,
+    heldOutRows,
+    checkFormat,
+  ])
     rule(config, complain)
   return problems
 }
@@ -75,17 +85,28 @@ function steps({ optimizer, training }: TrainConfig, complain: Complain) {
 }
 
 export function checkReward({ reward }: { reward: RewardConfig }, complain: Complain) {
-  const used = (part: RewardConfig['understanding']) =>
-    part.coefficient !== 0 &&
-    [part.mean, part.sum, part.min, part.max, part.median, part.firstQuartile, part.lastQuartile].some(
-      w => w !== 0,
-    )
-  if (
-    !used(reward.understanding) &&
-    !used(reward.naturalness) &&
-    !reward.terms.some(term => term.weight !== 0)
-  )
+  if (!studentsJudge(reward) && !reward.terms.some(term => term.weight !== 0))
     complain(['reward'], 'every part has weight 0, so all rewards would be equal and tell nothing')
+}
+
+/** Whether understanding or naturalness counts. */
+function studentsJudge({ understanding, naturalness }: RewardConfig): boolean {
+  return [understanding, naturalness].some(
+    part =>
+      part.coefficient !== 0 &&
+      [part.mean, part.sum, part.min, part.max, part.median, part.firstQuartile, part.lastQuartile].some(
+        weight => weight !== 0,
+      ),
+  )
+}
+
+function checkStudents({ students, reward }: TrainConfig, complain: Complain) {
+  if (students.length === 0 && studentsJudge(reward))
+    complain(
+      ['students'],
+      'understanding and naturalness are judged by students, and there are none; expected at least one, or ' +
+        'reward.understanding.coefficient: 0 and reward.naturalness.coefficient: 0',
+    )
 }
 
 export function checkSource(
@@ -138,7 +159,11 @@ function heldOutRows({ data, training }: TrainConfig, complain: Complain) {
     )
 }
 
-export function checkFormat({ format }: { format: FormatConfig }, complain: Complain) {
+/** @param reward undefined where nothing is rewarded */
+export function checkFormat(
+  { format, reward }: { format: FormatConfig; reward?: RewardConfig },
+  complain: Complain,
+) {
   const texts = ['teacherUser', 'teacherAssistant', 'studentUser', 'studentAssistant'] as const
   const occurrences = (text: string, placeholder: string) => text.split(`{${placeholder}}`).length - 1
   for (const key of texts)
@@ -149,8 +174,13 @@ export function checkFormat({ format }: { format: FormatConfig }, complain: Comp
     }
 
   const teacher = format.teacherUser + format.teacherAssistant
+  // Who is rewarded for something else than explaining may have to find the solution.
+  const mayHideSolution = reward === undefined || !studentsJudge(reward)
   for (const placeholder of ['question', 'solution'])
-    if (occurrences(teacher, placeholder) !== 1)
+    if (
+      occurrences(teacher, placeholder) !== 1 &&
+      !(placeholder === 'solution' && mayHideSolution && occurrences(teacher, placeholder) === 0)
+    )
       complain(
         ['format', occurrences(format.teacherAssistant, placeholder) ? 'teacherAssistant' : 'teacherUser'],
         `the teacher must be shown the ${placeholder} once; expected {${placeholder}} once in teacherUser and ` +

@@ -69,4 +69,16 @@ const plain: FormatTexts = {
   studentAssistant: '{explanation}\n\n{solution}',
 }
 
-export const formatStyles = { tags, think, plain }
+/**
+ * No solution is shown: the model is to find it, as students do. For reinforcement learning of a student itself, with a
+ * reward of its own such as correctness.
+ */
+const solve: FormatTexts = {
+  ...tags,
+  teacherSystem: studentSystemTags,
+  teacherUser: '{question}',
+  teacherAssistant: '<|begin_of_thought|>\n\n',
+  endOfExplanation: { tag: '<|end_of_solution|>' },
+}
+
+export const formatStyles = { tags, think, plain, solve }

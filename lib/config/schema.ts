@@ -207,7 +207,8 @@ export const reward = z.strictObject({
     .array(
       z.strictObject({
         module: name().describe(
-          'A JavaScript or TypeScript module, relative to the file that names it, or a package',
+          'A JavaScript or TypeScript module, relative to the file that names it, or a package; or correctness: 1 for the ' +
+            'right answer, else 0, with the options kind (math, choice, countdown), right and wrong',
         ),
         weight: weight().default(1).describe('Weight of the term'),
         options: z.record(z.string(), z.unknown()).default({}).describe('Handed to the module as they stand'),
@@ -368,7 +369,12 @@ export const threads = () => countOrZero().default(0).describe('CPU threads; 0 i
 
 export const trainSchema = z.strictObject({
   teacher: teacherModel,
-  students: z.array(studentModel).min(1).describe('The frozen models that judge explanations'),
+  students: z
+    .array(studentModel)
+    .default([])
+    .describe(
+      'The frozen models that judge explanations; none where neither understanding nor naturalness counts',
+    ),
   reference: reference.prefault({}),
   device: device(),
   threads: threads(),

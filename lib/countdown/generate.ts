@@ -79,6 +79,16 @@ export function countdownQuestion(numbers: readonly number[], target: number): s
   )
 }
 
+/** The numbers and the target of a question as {@link countdownQuestion} words it. */
+export function readCountdownQuestion(question: string): { numbers: number[]; target: number } | undefined {
+  const [, listed, target] =
+    /\bUsing each of the numbers ((?:\d+, )*\d+ and \d+) exactly once.{1,100}\bequals (\d+)\./.exec(
+      question,
+    ) ?? []
+  if (listed === undefined) return undefined
+  return { numbers: listed.match(/\d+/g)!.map(Number), target: Number(target) }
+}
+
 interface Valued {
   value: number
   calculation: Calculation

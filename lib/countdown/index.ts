@@ -12,5 +12,6 @@ export {
   type CountdownProblem,
   countdownProblem,
   countdownQuestion,
+  readCountdownQuestion,
 } from './generate.js'
 export { solveCountdown, workedSolution } from './solve.js'

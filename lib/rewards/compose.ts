@@ -30,7 +30,7 @@ export function composeReward(
 ): ComposedReward {
   const total = students.reduce((sum, student) => sum + student.weight, 0)
   let reward = 0
-  const parts: Record<string, number> = { understanding: 0, naturalness: 0 }
+  const parts: Record<string, number> = students.length > 0 ? { understanding: 0, naturalness: 0 } : {}
   for (const { weight, ...input } of students) {
     const share = weight / total
     const judged = teacherReward(input, options)

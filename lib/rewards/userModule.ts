@@ -5,6 +5,7 @@ import { createJiti } from 'jiti'
 import type { RewardConfig } from '../config/index.js'
 import { nearest } from '../config/suggest.js'
 import { ConfigurationError } from '../errors.js'
+import { correctness } from './correctness.js'
 
 /** What a term is told of one explanation that was ended. */
 export interface TermInput {
@@ -47,7 +48,11 @@ export async function loadTerms(terms: RewardConfig['terms']): Promise<Term[]> {
   return loaded
 }
 
+/** Terms that need no file. */
+const ownTerms: Readonly<Record<string, TermFunction>> = { correctness }
+
 async function loadFunction(module: string): Promise<TermFunction> {
+  if (Object.hasOwn(ownTerms, module)) return ownTerms[module]!
   let exported: Record<string, unknown>
   try {
     // jiti for TypeScript, which Node 20 does not read and newer versions not all of, and for packages, which are the
