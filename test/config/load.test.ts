@@ -178,8 +178,9 @@ test('a wrong type says what was expected and what came', async t => {
 test('what is missing is asked for where it belongs', async t => {
   t.deepEqual(await complaints(t, 'teacher:\n  dtype: auto\nstudents: []\n'), [
     'run.yaml:1:1: teacher.model: missing; expected a text that is not empty',
-    'run.yaml:3:11: students: expected a list of at least 1, each a mapping of model, dtype, weight, got an empty list',
     'run.yaml: data: missing; expected a mapping of train, heldOut, shuffle, maxPromptTokens, longPrompts',
+    'run.yaml:3:11: students: understanding and naturalness are judged by students, and there are none; expected at ' +
+      'least one, or reward.understanding.coefficient: 0 and reward.naturalness.coefficient: 0',
   ])
 })
 

@@ -11,7 +11,10 @@ const input: TermInput = {
   ...{ tokens: Int32Array.of(), teacherLogProbs: Float32Array.of(), students: [] },
 }
 
-async function valueWith(changes: Partial<TermInput>, options: Record<string, unknown> = {}): Promise<number> {
+async function valueWith(
+  changes: Partial<TermInput>,
+  options: Record<string, unknown> = {},
+): Promise<number> {
   const [term] = await loadTerms([{ module: 'correctness', weight: 1, options }])
   return term!.value({ ...input, ...changes })
 }

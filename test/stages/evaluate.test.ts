@@ -6,9 +6,10 @@ import { countdownProblem } from '../../lib/countdown/index.js'
 import { ConfigurationError, DataError } from '../../lib/errors.js'
 import { RunError } from '../../lib/runs/index.js'
 import { type EvaluateEvent, evaluate, type GradedQuestion } from '../../lib/stages/evaluate.js'
+import { type PipelineConfigInput, runPipeline } from '../../lib/stages/pipeline.js'
 import { type Asked, completionServer } from './completion-server.js'
 import { killedAt } from './tiny-explain.js'
-import { type DeepPartial, folder, merge, model, otherTokenizer, readRows } from './tiny-run.js'
+import { type DeepPartial, folder, merge, model, otherTokenizer, readRows, tinyConfig } from './tiny-run.js'
 
 const file = join(folder, 'questions.jsonl')
 const rows = Array.from({ length: 7 }, (_, i) => ({
@@ -310,4 +311,29 @@ test('a row without an answer is named with file and line', async t => {
   })
   t.true(error.message.includes(`${path}:2`))
   t.regex(error.message, /no column answer.*\n.*tasks\[0\]\.columns\.answer/)
+})
+
+test('as a stage of a pipeline, of what another stage made', async t => {
+  const { output, ...config } = await tinyEvaluate({
+    models: [{ model: '${stages.train.model}', dtype: 'float32' }],
+  })
+  const { output: _, ...training } = tinyConfig({ training: { steps: 1 } })
+  const pipeline = {
+    folder: output.folder,
+    stages: {
+      evaluate: { stage: 'evaluate', config },
+      train: { stage: 'train', config: training },
+    },
+  }
+  const first = await runPipeline(pipeline as PipelineConfigInput)
+  t.true(first.finished)
+  const summary = JSON.parse(await readFile(join(output.folder, 'evaluate', 'summary.json'), 'utf8'))
+  t.like(summary.results[0], { task: 'questions.jsonl', questions: 7, samples: 3 })
+  const again: string[] = []
+  await runPipeline(pipeline as PipelineConfigInput, {
+    onEvent: event => {
+      if (event.type === 'start') again.push(event.name)
+    },
+  })
+  t.deepEqual(again, [], 'what is complete is not done again')
 })
