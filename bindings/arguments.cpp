@@ -146,6 +146,17 @@ std::vector<std::string> stringsArgument(const Napi::Value& value, const std::st
   return strings;
 }
 
+std::optional<LowRankAdapterOptions> adaptersArgument(const Napi::Value& value) {
+  if (value.IsUndefined()) return std::nullopt;
+  const Napi::Object object = objectArgument(value, "lora");
+  LowRankAdapterOptions options;
+  options.rank = integerArgument(object.Get("rank"), "lora.rank", 1, 1 << 20);
+  options.scale = numberArgument(object.Get("scale"), "lora.scale");
+  options.targets = stringsArgument(object.Get("targets"), "lora.targets");
+  options.seed = static_cast<uint64_t>(integerArgument(object.Get("seed"), "lora.seed", 0));
+  return options;
+}
+
 at::ScalarType dtypeArgument(const Napi::Value& value) {
   const std::string name = stringArgument(value, "dtype");
   if (name == "float32") return at::kFloat;

@@ -6,11 +6,13 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "native/model/configuration.h"
+#include "native/model/low_rank_adapter.h"
 #include "native/model/weights/weight_source.h"
 
 namespace rlt::bindings {
@@ -31,6 +33,8 @@ std::span<const uint8_t> bytesArgument(const Napi::Value& value, const std::stri
 ModelConfiguration configurationArgument(const Napi::Value& value);
 std::vector<WeightSource> weightSourcesArgument(const Napi::Value& value, const std::string& name);
 std::vector<std::string> stringsArgument(const Napi::Value& value, const std::string& name);
+/// { rank, scale, targets, seed }, or undefined: no adapters.
+std::optional<LowRankAdapterOptions> adaptersArgument(const Napi::Value& value);
 
 /// 'float32' or 'bfloat16'; 'cpu', 'cuda' or 'cuda:N'.
 at::ScalarType dtypeArgument(const Napi::Value& value);

@@ -13,14 +13,45 @@
 namespace rlt::bindings {
 namespace {
 
-/// Tensors under the names that Hugging Face gives them.
-NamedTensors valuesOf(Decoder& decoder) {
+/// Tensors under the names that Hugging Face and PEFT give them.
+NamedTensors valuesOf(const Parameters& parameters, const std::vector<std::string>& names) {
   NamedTensors tensors;
-  for (const std::string& name : decoder.parameters().names()) {
-    const NamedSlice& slice = decoder.parameters().slice(name);
+  for (const std::string& name : names) {
+    const NamedSlice& slice = parameters.slice(name);
     tensors.emplace_back(name, slice.of(slice.parameter->value));
   }
   return tensors;
+}
+
+/// to = (1 - amount) to + amount from.
+void blend(at::Tensor to, const at::Tensor& from, double amount) {
+  if (amount == 1) {
+    to.copy_(from);
+  } else {
+    to.lerp_(from.to(to.scalar_type()), amount);
+  }
+}
+
+/// Refuses what a blend could not be made of. Factors of adapters are not blended: their product is not that of blends.
+void checkBlend(const Parameters& to, const Parameters& from, double amount) {
+  if (to.names().size() != from.names().size()) {
+    throw Error("ERR_SHAPE", "The two models differ in their parameters: " + std::to_string(to.names().size()) + " and " + std::to_string(from.names().size()) + ".");
+  }
+  const auto check = [&](const std::vector<std::string>& names, const std::vector<std::string>& others) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      const NamedSlice &own = to.slice(names[i]), &other = from.slice(others[i]);
+      if (own.of(own.parameter->value).sizes() != other.of(other.parameter->value).sizes()) {
+        throw Error("ERR_SHAPE", "The two models differ in the shape of " + names[i] + ".");
+      }
+    }
+  };
+  check(to.names(), from.names());
+  if (!to.adapters()) return;
+  if (to.adapterNames() != from.adapterNames() || to.adapters()->scale != from.adapters()->scale) {
+    throw Error("ERR_SHAPE", "The model has LoRA adapters, and the other has not the same ones: they cannot be copied.");
+  }
+  check(to.adapterNames(), from.adapterNames());
+  if (amount != 1) throw Error("ERR_ARGUMENT", "LoRA adapters can be copied, not blended: expected a blend of 1, got " + std::to_string(amount) + ".");
 }
 
 struct Batch {
@@ -62,6 +93,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                          InstanceMethod<&ModelObject::blendFrom>("blendFrom"),
                          InstanceMethod<&ModelObject::clone>("clone"),
                          InstanceMethod<&ModelObject::tensors>("tensors"),
+                         InstanceMethod<&ModelObject::adapterTensors>("adapterTensors"),
                          InstanceMethod<&ModelObject::readTensor>("readTensor"),
                          InstanceMethod<&ModelObject::writeTensors>("writeTensors"),
                          InstanceMethod<&ModelObject::dispose>("dispose"),
@@ -95,10 +127,12 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
   const at::ScalarType dtype = dtypeArgument(options.Get("dtype"));
   const at::Device device = deviceArgument(options.Get("device"));
   const bool trainable = booleanArgument(options.Get("trainable"), "trainable");
+  const std::optional<LowRankAdapterOptions> adapters = adaptersArgument(options.Get("lora"));
   int32_t* cancel = int32ArrayArgument(info[3], "cancel").data();
 
   return EngineThread::of(env).submit(env, {info[3]}, {}, [=](JobContext&) -> Settle {
     auto decoder = std::make_shared<Decoder>(configuration, dtype, device);
+    if (adapters) decoder->parameters().addAdapters(*adapters);
     fill(*decoder, sources, Cancellation(cancel));
     if (trainable) decoder->parameters().makeTrainable();
     return [decoder](Napi::Env env) { return wrap(env, decoder); };
@@ -110,9 +144,10 @@ Napi::Value ModelObject::logProbabilities(const Napi::CallbackInfo& info) {
   const auto model = decoder(env);
   const Batch batch = batchArguments(info);
   const double temperature = temperatureArgument(info[2]);
-  int32_t* cancel = int32ArrayArgument(info[3], "cancel").data();
-  return EngineThread::of(env).submit(env, {info[0], info[1], info[3]}, {}, [=](JobContext&) -> Settle {
-    auto values = scoreGroups(*model, batch.pack(*model), temperature, Cancellation(cancel));
+  const Adapters adapters = booleanArgument(info[3], "adapter") ? Adapters::on : Adapters::off;
+  int32_t* cancel = int32ArrayArgument(info[4], "cancel").data();
+  return EngineThread::of(env).submit(env, {info[0], info[1], info[4]}, {}, [=](JobContext&) -> Settle {
+    auto values = scoreGroups(*model, batch.pack(*model), temperature, Cancellation(cancel), adapters);
     return [values = std::move(values)](Napi::Env env) { return toFloat32Array(env, values); };
   });
 }
@@ -152,20 +187,18 @@ Napi::Value ModelObject::blendFrom(const Napi::CallbackInfo& info) {
   const auto other = decoderOf(info[0], "the model to blend in");
   const double amount = numberArgument(info[1], "blend");
   return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
-    auto& to = model->parameters().all();
-    auto& from = other->parameters().all();
-    if (to.size() != from.size()) throw Error("ERR_SHAPE", "The two models differ in their parameters: " + std::to_string(to.size()) + " and " + std::to_string(from.size()) + ".");
-    for (size_t i = 0; i < to.size(); ++i) {
-      if (to[i]->value.sizes() != from[i]->value.sizes()) {
-        throw Error("ERR_SHAPE", "The two models differ in the shape of " + to[i]->name + ".");
-      }
+    const Parameters &to = model->parameters(), &from = other->parameters();
+    checkBlend(to, from, amount);
+    // A model without adapters takes what the other's come to.
+    for (const std::string& name : to.names()) {
+      const NamedSlice& own = to.slice(name);
+      const NamedSlice& theirs = from.slice(name);
+      blend(own.of(own.parameter->value), to.adapters() ? theirs.of(theirs.parameter->value) : from.merged(name), amount);
     }
-    for (size_t i = 0; i < to.size(); ++i) {
-      if (amount == 1) {
-        to[i]->value.copy_(from[i]->value);
-      } else {
-        to[i]->value.lerp_(from[i]->value.to(to[i]->value.scalar_type()), amount);
-      }
+    for (const std::string& name : to.adapterNames()) {
+      const NamedSlice& own = to.slice(name);
+      const NamedSlice& theirs = from.slice(name);
+      own.of(own.parameter->value).copy_(theirs.of(theirs.parameter->value));
     }
     return [](Napi::Env env) { return env.Undefined(); };
   });
@@ -174,8 +207,11 @@ Napi::Value ModelObject::blendFrom(const Napi::CallbackInfo& info) {
 Napi::Value ModelObject::clone(const Napi::CallbackInfo& info) {
   const auto model = decoder(info.Env());
   const bool trainable = booleanArgument(info[0], "trainable");
+  const bool adapter = booleanArgument(info[1], "adapter");
   return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
     auto copy = std::make_shared<Decoder>(model->configuration(), model->dtype(), model->device());
+    if (adapter && model->parameters().adapters()) copy->parameters().addAdapters(*model->parameters().adapters());
+    // Base parameters come first, adapters after them.
     for (size_t i = 0; i < copy->parameters().all().size(); ++i) {
       copy->parameters().all()[i]->value.copy_(model->parameters().all()[i]->value);
     }
@@ -184,7 +220,15 @@ Napi::Value ModelObject::clone(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value ModelObject::tensors(const Napi::CallbackInfo& info) { return describeTensors(info.Env(), valuesOf(*decoder(info.Env()))); }
+Napi::Value ModelObject::tensors(const Napi::CallbackInfo& info) {
+  const Parameters& parameters = decoder(info.Env())->parameters();
+  return describeTensors(info.Env(), valuesOf(parameters, parameters.names()));
+}
+
+Napi::Value ModelObject::adapterTensors(const Napi::CallbackInfo& info) {
+  const Parameters& parameters = decoder(info.Env())->parameters();
+  return describeTensors(info.Env(), valuesOf(parameters, parameters.adapterNames()));
+}
 
 Napi::Value ModelObject::readTensor(const Napi::CallbackInfo& info) {
   const auto model = decoder(info.Env());
@@ -193,7 +237,7 @@ Napi::Value ModelObject::readTensor(const Napi::CallbackInfo& info) {
   return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
     const NamedSlice& slice = model->parameters().slice(name);
     const at::Tensor& whole = gradient ? slice.parameter->gradient : slice.parameter->value;
-    if (!whole.defined()) throw Error("ERR_ARGUMENT", "The model was not loaded as trainable: '" + name + "' has no gradient.");
+    if (!whole.defined()) throw Error("ERR_ARGUMENT", "'" + name + "' has no gradient: the model was not loaded as trainable, or its LoRA adapters alone are.");
     const at::Tensor host = slice.of(whole).to(at::kCPU, at::kFloat).contiguous();
     std::vector<float> values(host.const_data_ptr<float>(), host.const_data_ptr<float>() + host.numel());
     return [values = std::move(values)](Napi::Env env) { return toFloat32Array(env, values); };
@@ -201,7 +245,7 @@ Napi::Value ModelObject::readTensor(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelObject::writeTensors(const Napi::CallbackInfo& info) {
-  return writeTensorsJob(info, [model = decoder(info.Env())] { return valuesOf(*model); });
+  return writeTensorsJob(info, [model = decoder(info.Env())](const std::string& name) { return model->parameters().merged(name); });
 }
 
 void ModelObject::dispose(const Napi::CallbackInfo&) { decoder_.reset(); }

@@ -13,7 +13,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  /// loadModel(configuration, weights, { dtype, device, trainable }, cancel) → Promise<Model>
+  /// loadModel(configuration, weights, { dtype, device, trainable, lora? }, cancel) → Promise<Model>
   static Napi::Value load(const Napi::CallbackInfo& info);
 
   explicit ModelObject(const Napi::CallbackInfo& info);
@@ -33,6 +33,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value zeroGradients(const Napi::CallbackInfo& info);
   Napi::Value blendFrom(const Napi::CallbackInfo& info);
   Napi::Value clone(const Napi::CallbackInfo& info);
+  Napi::Value adapterTensors(const Napi::CallbackInfo& info);
   Napi::Value tensors(const Napi::CallbackInfo& info);
   Napi::Value readTensor(const Napi::CallbackInfo& info);
   Napi::Value writeTensors(const Napi::CallbackInfo& info);

@@ -67,7 +67,7 @@ Napi::Value AdamWObject::step(const Napi::CallbackInfo& info) {
 Napi::Value AdamWObject::tensors(const Napi::CallbackInfo& info) { return describeTensors(info.Env(), held(info.Env())->optimizer->state()); }
 
 Napi::Value AdamWObject::writeTensors(const Napi::CallbackInfo& info) {
-  return writeTensorsJob(info, [state = held(info.Env())] { return state->optimizer->state(); });
+  return writeTensorsJob(info, [state = held(info.Env())](const std::string& name) { return findTensor(state->optimizer->state(), name); });
 }
 
 Napi::Value AdamWObject::readTensors(const Napi::CallbackInfo& info) {

@@ -54,16 +54,15 @@ void readTensor(const WeightSource& source, const at::Tensor& destination, Mappe
   destination.copy_(host);
 }
 
-Napi::Value writeTensorsJob(const Napi::CallbackInfo& info, std::function<NamedTensors()> tensors) {
+Napi::Value writeTensorsJob(const Napi::CallbackInfo& info, std::function<at::Tensor(const std::string&)> tensor) {
   const std::string file = stringArgument(info[0], "file");
   const auto bytes = bytesArgument(info[1], "header");
   const std::string header(bytes.begin(), bytes.end());
   const int64_t byteLength = integerArgument(info[2], "byteLength", 0);
   const std::vector<std::string> names = stringsArgument(info[3], "names");
   return EngineThread::of(info.Env()).submit(info.Env(), {}, {}, [=](JobContext&) -> Settle {
-    const NamedTensors named = tensors();
     SafetensorsWriter writer(file, header, byteLength);
-    for (const std::string& name : names) writer.write(findTensor(named, name));
+    for (const std::string& name : names) writer.write(tensor(name));
     writer.finish();
     return [](Napi::Env env) { return env.Undefined(); };
   });

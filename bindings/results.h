@@ -38,7 +38,8 @@ const at::Tensor& findTensor(const NamedTensors& tensors, const std::string& nam
 void readTensor(const WeightSource& source, const at::Tensor& destination, MappedFiles& files);
 
 /// writeTensors(file, header, byteLength, names) → Promise<void>: writes a new safetensors file of the named tensors
-/// after `header`. `tensors` is called on the engine's thread.
-Napi::Value writeTensorsJob(const Napi::CallbackInfo& info, std::function<NamedTensors()> tensors);
+/// after `header`. `tensor` is asked for one at a time, on the engine's thread, and throws ERR_ARGUMENT where there is
+/// none of that name.
+Napi::Value writeTensorsJob(const Napi::CallbackInfo& info, std::function<at::Tensor(const std::string&)> tensor);
 
 }  // namespace rlt::bindings

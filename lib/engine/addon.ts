@@ -51,6 +51,7 @@ export interface NativeModel {
     tokens: Int32Array,
     layout: Int32Array,
     temperature: number,
+    adapter: boolean,
     cancel: Int32Array,
   ): Promise<Float32Array>
   sample(
@@ -80,8 +81,9 @@ export interface NativeModel {
   ): Promise<NativeLossStatistics>
   zeroGradients(): Promise<void>
   blendFrom(other: NativeModel, amount: number): Promise<void>
-  clone(trainable: boolean): Promise<NativeModel>
+  clone(trainable: boolean, adapter: boolean): Promise<NativeModel>
   tensors(): TensorDescription[]
+  adapterTensors(): TensorDescription[]
   readTensor(name: string, gradient: boolean): Promise<Float32Array>
   writeTensors(file: string, header: Uint8Array, byteLength: number, names: string[]): Promise<void>
   dispose(): void
@@ -140,7 +142,12 @@ export interface Addon {
   loadModel(
     configuration: ModelConfiguration,
     weights: WeightEntry[],
-    options: { dtype: string; device: string; trainable: boolean },
+    options: {
+      dtype: string
+      device: string
+      trainable: boolean
+      lora?: { rank: number; scale: number; targets: readonly string[]; seed: number } | undefined
+    },
     cancel: Int32Array,
   ): Promise<NativeModel>
   NativeAdamW: new (

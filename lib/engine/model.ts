@@ -1,5 +1,7 @@
 import { EngineError, ModelError } from '../errors.js'
 import {
+  type LoraConfig,
+  loraScale,
   type ModelConfiguration,
   type ModelFiles,
   placeOf,
@@ -9,6 +11,7 @@ import {
   Tokenizer,
 } from '../models/index.js'
 import { addon, callAddon, callAddonNow, cancellable, type NativeModel } from './addon.js'
+import { chooseAdapter, type LoraOptions, saveAdapter } from './lora.js'
 import { checkLoss, combineStatistics, type Loss, type LossStatistics, lossOfPack } from './loss.js'
 import { type Pack, packGroups, scatter } from './packing.js'
 import { type SampleOptions, type SampleRequest, sampleWith } from './sampling.js'
@@ -24,8 +27,15 @@ export interface LoadOptions extends CallOptions {
   device?: 'auto' | 'cpu' | 'cuda'
   /** Threads of the CPU, for the whole process. Default: all cores. */
   threads?: number | undefined
-  /** Whether to keep gradients, which {@link Model.backward} needs. Default false. */
+  /**
+   * Whether to keep gradients, which {@link Model.backward} needs: of the LoRA adapters where there are any, and else of
+   * all weights. Default: whether there is `lora`.
+   */
   trainable?: boolean
+  /** Adds new LoRA adapters (arXiv 2106.09685) in fp32, which change nothing yet, to weights that stay as they are. */
+  lora?: LoraOptions | undefined
+  /** A folder of LoRA adapters, as PEFT and {@link Model.saveAdapter} write it. */
+  adapter?: string | undefined
 }
 
 export interface LogProbsOptions extends CallOptions {
@@ -33,9 +43,11 @@ export interface LogProbsOptions extends CallOptions {
   temperature?: number
   /** Tokens computed at a time: bounds the memory for activations. Default 4096. */
   tokenBudget?: number
+  /** False computes what the model gives without its LoRA adapters. Default true. */
+  adapter?: boolean
 }
 
-export interface BackwardOptions extends LogProbsOptions {
+export interface BackwardOptions extends Omit<LogProbsOptions, 'adapter'> {
   /** Keep only each layer's input and compute the rest twice: slower, much less memory. Default false. */
   checkpoint?: boolean
 }
@@ -55,6 +67,8 @@ export class Model {
     readonly dtype: Dtype,
     readonly device: string,
     readonly trainable: boolean,
+    /** Undefined for a model without LoRA adapters. */
+    readonly lora: LoraConfig | undefined,
   ) {}
 
   /**
@@ -66,19 +80,31 @@ export class Model {
     const files = typeof nameOrFiles === 'string' ? await resolveModel(nameOrFiles, { signal }) : nameOrFiles
     const configuration = await readConfiguration(files)
     const weights = await readWeightTable(files)
+    const adapter = await chooseAdapter(options.lora, options.adapter, configuration)
     const tokenizer = await Tokenizer.load(files).catch((error: unknown) => error as Error)
     if (tokenizer instanceof Tokenizer) checkVocabulary(tokenizer, configuration, files)
     const device = chooseDevice(options.device ?? 'auto')
     const dtype =
       options.dtype === undefined || options.dtype === 'auto' ? defaultDtype(device) : options.dtype
-    const trainable = options.trainable ?? false
+    const trainable = options.trainable ?? options.lora !== undefined
     if (options.threads) addon().setThreads(options.threads)
 
+    const lora = adapter && {
+      rank: adapter.lora.rank,
+      scale: loraScale(adapter.lora),
+      targets: adapter.lora.targets,
+      seed: adapter.seed,
+    }
     const native = await cancellable(signal, cancel =>
-      addon().loadModel(configuration, weights, { dtype, device, trainable }, cancel),
+      addon().loadModel(
+        configuration,
+        [...weights, ...(adapter?.weights ?? [])],
+        { dtype, device, trainable, lora },
+        cancel,
+      ),
     )
     onProgress?.(1)
-    return new Model(native, configuration, files, tokenizer, dtype, device, trainable)
+    return new Model(native, configuration, files, tokenizer, dtype, device, trainable, adapter?.lora)
   }
 
   /** @throws the error that loading it met, for a model whose files hold no tokenizer */
@@ -87,7 +113,7 @@ export class Model {
     return this.tokenizerOrFailure
   }
 
-  /** Number of weights. */
+  /** Number of weights, LoRA adapters not counted. */
   get parameterCount(): number {
     const tensors = callAddonNow(() => this.native.tensors())
     return tensors.reduce((sum, tensor) => sum + tensor.shape.reduce((a, b) => a * b, 1), 0)
@@ -98,11 +124,12 @@ export class Model {
    * first token has nothing to be predicted from: its value is NaN.
    */
   async logProbs(groups: readonly TokenGroup[], options: LogProbsOptions = {}): Promise<Float32Array[][]> {
+    const { temperature = 1, adapter = true } = options
     const result = emptyResult(groups)
     await this.eachPack(groups, options, async (pack, cancel) => {
       scatter(
         pack,
-        await this.native.logProbabilities(pack.tokens, pack.layout, options.temperature ?? 1, cancel),
+        await this.native.logProbabilities(pack.tokens, pack.layout, temperature, adapter, cancel),
         result,
       )
       countTokens('scored', pack.tokens.length)
@@ -167,17 +194,23 @@ export class Model {
   }
 
   /**
-   * weights = (1 - blend) * weights + blend * other's weights, the two being of one shape.
-   * @throws EngineError ERR_SHAPE when they are not
+   * weights = (1 - blend) * weights + blend * other's weights, the two being of one shape. Of another model with LoRA
+   * adapters, a model without any takes the merged weights; one with the same adapters takes them with a blend of 1.
+   * @throws EngineError ERR_SHAPE when the shapes or the adapters differ
    */
   async copyParametersFrom(other: Model, blend = 1): Promise<void> {
     await callAddon(() => this.native.blendFrom(other.native, blend))
   }
 
-  /** A model of the same weights in storage of its own. */
-  async clone(options: { trainable?: boolean } = {}): Promise<Model> {
-    const trainable = options.trainable ?? false
-    const native = await callAddon(() => this.native.clone(trainable))
+  /** A model of the same weights in storage of its own, with its LoRA adapters unless `adapter` is false. */
+  async clone({
+    trainable = false,
+    adapter = true,
+  }: {
+    trainable?: boolean
+    adapter?: boolean
+  } = {}): Promise<Model> {
+    const native = await callAddon(() => this.native.clone(trainable, adapter))
     return new Model(
       native,
       this.configuration,
@@ -186,22 +219,35 @@ export class Model {
       this.dtype,
       this.device,
       trainable,
+      adapter ? this.lora : undefined,
     )
   }
 
-  /** One tensor's weights by its Hugging Face name, in fp32. */
+  /** One tensor's weights, without its adapter, by its Hugging Face name; an adapter's by PEFT's name. In fp32. */
   async readParameter(name: string): Promise<Float32Array> {
     return callAddon(() => this.native.readTensor(name, false))
   }
 
-  /** One tensor's accumulated gradient by its Hugging Face name. */
+  /** One tensor's accumulated gradient by the same names. */
   async readGradient(name: string): Promise<Float32Array> {
     return callAddon(() => this.native.readTensor(name, true))
   }
 
-  /** Writes a complete Hugging Face model folder. Each file appears whole or not at all. */
+  /**
+   * Writes a complete Hugging Face model folder, LoRA adapters merged into the weights. Each file appears whole or not
+   * at all.
+   */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
     await saveModel(this, folder, options)
+  }
+
+  /**
+   * Writes the LoRA adapters as a folder that PEFT loads.
+   * @param base how PEFT is to find the model that they belong to, a folder or a hub id. Default: where it lies here
+   * @throws EngineError ERR_ARGUMENT when the model has none
+   */
+  async saveAdapter(folder: string, base?: string): Promise<void> {
+    await saveAdapter(this, folder, base)
   }
 
   /** Gives the memory back once running calls have ended. Later calls reject with ERR_DISPOSED. */

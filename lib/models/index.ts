@@ -8,6 +8,16 @@ export { type ModelConfiguration, readConfiguration } from './configuration.js'
 export { RepositoryCache } from './hub-cache.js'
 export { hubConnection, isNetworkFailure, isOffline } from './hub-connection.js'
 export { downloadBlob, hashOf } from './hub-file.js'
+export {
+  adapterShapes,
+  adapterWeightsName,
+  type LoraConfig,
+  type LoraTarget,
+  loraScale,
+  loraTargets,
+  readAdapter,
+  writeAdapterConfig,
+} from './lora.js'
 export { copyModelSidecars, type SavedDtype } from './model-folder.js'
 export { cacheFolder } from './paths.js'
 export { byteLength, type SafetensorsEntry, safetensorsHeader } from './safetensors-header.js'

@@ -5,11 +5,32 @@
 #include "native/kernels/operations.h"
 
 namespace rlt {
+namespace {
+
+/// One projection, with its adapter if it has one.
+at::Tensor project(const at::Tensor& x, const Parameter& weight, const LowRankAdapter* adapter, const Parameter* bias = nullptr,
+                   const at::Tensor& addend = {}) {
+  at::Tensor y = kernels::linear(x, weight.value, bias ? bias->value : at::Tensor(), addend);
+  if (adapter) adapter->add(x, y);
+  return y;
+}
+
+/// Adds to the gradients of what is trained of a projection, and returns that of its input. `input` computes the input
+/// again: frozen weights do not need it.
+template <typename Input>
+at::Tensor projectBackward(const at::Tensor& dy, Parameter& weight, const LowRankAdapter* adapter, const Input& input) {
+  if (weight.trained()) kernels::linearBackwardWeight(dy, input(), weight.gradient);
+  at::Tensor dx = kernels::linearBackwardInput(dy, weight.value);
+  if (adapter) adapter->backward(dy, input(), dx);
+  return dx;
+}
+
+}  // namespace
 
 Decoder::Decoder(ModelConfiguration configuration, at::ScalarType dtype, at::Device device)
     : configuration_(std::move(configuration)), dtype_(dtype), device_(device), parameters_(configuration_, dtype, device) {}
 
-at::Tensor Decoder::forward(const PackedGroups& packed, DecoderActivations* saved, const Cancellation& cancellation) {
+at::Tensor Decoder::forward(const PackedGroups& packed, DecoderActivations* saved, const Cancellation& cancellation, Adapters adapters) {
   DecoderActivations local;
   DecoderActivations& activations = saved ? *saved : local;
   rotations(packed.positions, activations.cosine, activations.sine);
@@ -21,7 +42,7 @@ at::Tensor Decoder::forward(const PackedGroups& packed, DecoderActivations* save
     cancellation.check();
     LayerActivations* keep = saved && !saved->checkpoint ? &saved->layers[layer] : nullptr;
     if (saved) saved->layers[layer].input = hidden;
-    hidden = layerForward(layer, hidden, activations.cosine, activations.sine, attend, keep);
+    hidden = layerForward(layer, hidden, activations.cosine, activations.sine, attend, keep, adapters);
   }
   if (saved) saved->output = hidden;
   return kernels::rmsNorm(hidden, parameters_.finalNorm().value, configuration_.normEpsilon, saved ? &saved->outputInverseRms : nullptr);
@@ -40,7 +61,8 @@ void Decoder::backward(const PackedGroups& packed, DecoderActivations& saved, co
     layerBackward(layer, packed, activations, saved.cosine, saved.sine, gradient);
     activations = {};
   }
-  parameters_.embedding().gradient.index_add_(0, packed.tokens, gradient.to(at::kFloat));
+  Parameter& embedding = parameters_.embedding();
+  if (embedding.trained()) embedding.gradient.index_add_(0, packed.tokens, gradient.to(at::kFloat));
 }
 
 at::Tensor Decoder::prefill(const PackedGroups& prompts, const std::vector<CacheSegment*>& segments, KeyValueCache& cache,
@@ -110,21 +132,21 @@ void Decoder::rotations(const at::Tensor& positions, at::Tensor& cosine, at::Ten
 }
 
 at::Tensor Decoder::layerForward(int64_t index, const at::Tensor& input, const at::Tensor& cosine, const at::Tensor& sine,
-                                 const Attend& attend, LayerActivations* saved) {
+                                 const Attend& attend, LayerActivations* saved, Adapters adapters) {
   const LayerParameters& layer = parameters_.layer(index);
   const double epsilon = configuration_.normEpsilon;
+  const auto wanted = [&](const std::unique_ptr<LowRankAdapter>& adapter) { return adapters == Adapters::on ? adapter.get() : nullptr; };
 
   at::Tensor normalised = kernels::rmsNorm(input, layer.inputNorm->value, epsilon, saved ? &saved->inputInverseRms : nullptr);
-  at::Tensor queryKeyValue = kernels::linear(normalised, layer.queryKeyValue->value,
-                                             layer.queryKeyValueBias ? layer.queryKeyValueBias->value : at::Tensor());
+  at::Tensor queryKeyValue = project(normalised, *layer.queryKeyValue, wanted(layer.queryKeyValueAdapter), layer.queryKeyValueBias);
   if (layer.queryNorm) normaliseQueriesAndKeys(layer, queryKeyValue, saved);
   kernels::rotate(queryKeyValue, configuration_.heads + configuration_.keyValueHeads, configuration_.headSize, cosine, sine, false);
   AttentionOutput attention = attend(index, queryKeyValue);
-  at::Tensor middle = kernels::linear(attention.values, layer.attentionOutput->value, {}, input);
+  at::Tensor middle = project(attention.values, *layer.attentionOutput, wanted(layer.attentionOutputAdapter), nullptr, input);
 
   normalised = kernels::rmsNorm(middle, layer.postAttentionNorm->value, epsilon, saved ? &saved->middleInverseRms : nullptr);
-  at::Tensor gateUp = kernels::linear(normalised, layer.gateUp->value);
-  at::Tensor output = kernels::linear(kernels::swiglu(gateUp), layer.down->value, {}, middle);
+  at::Tensor gateUp = project(normalised, *layer.gateUp, wanted(layer.gateUpAdapter));
+  at::Tensor output = project(kernels::swiglu(gateUp), *layer.down, wanted(layer.downAdapter), nullptr, middle);
 
   if (saved) {
     saved->queryKeyValue = std::move(queryKeyValue);
@@ -141,24 +163,24 @@ void Decoder::layerBackward(int64_t index, const PackedGroups& packed, LayerActi
   const double epsilon = configuration_.normEpsilon;
 
   // The feed-forward half. `gradient` is that of the residual stream: what a branch sends back is added to it.
-  kernels::linearBackwardWeight(gradient, kernels::swiglu(saved.gateUp), layer.down->gradient);
-  at::Tensor dGateUp = kernels::swigluBackward(saved.gateUp, kernels::linearBackwardInput(gradient, layer.down->value));
-  at::Tensor normalised = kernels::rmsNorm(saved.middle, layer.postAttentionNorm->value, epsilon, nullptr);
-  kernels::linearBackwardWeight(dGateUp, normalised, layer.gateUp->gradient);
-  kernels::rmsNormBackward(kernels::linearBackwardInput(dGateUp, layer.gateUp->value), saved.middle, layer.postAttentionNorm->value,
-                           saved.middleInverseRms, gradient, layer.postAttentionNorm->gradient);
+  const auto dGateUp = kernels::swigluBackward(
+      saved.gateUp, projectBackward(gradient, *layer.down, layer.downAdapter.get(), [&] { return kernels::swiglu(saved.gateUp); }));
+  const auto normalisedMiddle = [&] { return kernels::rmsNorm(saved.middle, layer.postAttentionNorm->value, epsilon, nullptr); };
+  kernels::rmsNormBackward(projectBackward(dGateUp, *layer.gateUp, layer.gateUpAdapter.get(), normalisedMiddle), saved.middle,
+                           layer.postAttentionNorm->value, saved.middleInverseRms, gradient, layer.postAttentionNorm->gradient);
 
   // The attention half.
-  kernels::linearBackwardWeight(gradient, saved.attention.values, layer.attentionOutput->gradient);
-  at::Tensor dQueryKeyValue = groupAttentionBackward(kernels::linearBackwardInput(gradient, layer.attentionOutput->value), saved.attention,
-                                                     saved.queryKeyValue, packed, configuration_);
+  at::Tensor dQueryKeyValue = groupAttentionBackward(
+      projectBackward(gradient, *layer.attentionOutput, layer.attentionOutputAdapter.get(), [&] { return saved.attention.values; }),
+      saved.attention, saved.queryKeyValue, packed, configuration_);
   kernels::rotate(dQueryKeyValue, configuration_.heads + configuration_.keyValueHeads, configuration_.headSize, cosine, sine, true);
   if (layer.queryNorm) normaliseQueriesAndKeysBackward(layer, saved, dQueryKeyValue);
-  if (layer.queryKeyValueBias) layer.queryKeyValueBias->gradient.add_(dQueryKeyValue.sum(0, false, at::kFloat));
-  normalised = kernels::rmsNorm(saved.input, layer.inputNorm->value, epsilon, nullptr);
-  kernels::linearBackwardWeight(dQueryKeyValue, normalised, layer.queryKeyValue->gradient);
-  kernels::rmsNormBackward(kernels::linearBackwardInput(dQueryKeyValue, layer.queryKeyValue->value), saved.input, layer.inputNorm->value,
-                           saved.inputInverseRms, gradient, layer.inputNorm->gradient);
+  if (layer.queryKeyValueBias && layer.queryKeyValueBias->trained()) {
+    layer.queryKeyValueBias->gradient.add_(dQueryKeyValue.sum(0, false, at::kFloat));
+  }
+  const auto normalisedInput = [&] { return kernels::rmsNorm(saved.input, layer.inputNorm->value, epsilon, nullptr); };
+  kernels::rmsNormBackward(projectBackward(dQueryKeyValue, *layer.queryKeyValue, layer.queryKeyValueAdapter.get(), normalisedInput),
+                           saved.input, layer.inputNorm->value, saved.inputInverseRms, gradient, layer.inputNorm->gradient);
 }
 
 void Decoder::normaliseQueriesAndKeys(const LayerParameters& layer, at::Tensor& queryKeyValue, LayerActivations* saved) {

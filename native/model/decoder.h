@@ -38,6 +38,9 @@ struct DecoderActivations {
   at::Tensor cosine, sine;       // [rows, headSize / 2]
 };
 
+/// Whether a pass goes through the LoRA adapters, if the model has any, or through the base model alone.
+enum class Adapters { on, off };
+
 class Decoder {
  public:
   Decoder(ModelConfiguration configuration, at::ScalarType dtype, at::Device device);
@@ -48,9 +51,10 @@ class Decoder {
   at::Device device() const { return device_; }
 
   /// Hidden states after the final norm, [rows, hidden]. Fills `saved` when it is given.
-  at::Tensor forward(const PackedGroups& packed, DecoderActivations* saved, const Cancellation& cancellation);
+  at::Tensor forward(const PackedGroups& packed, DecoderActivations* saved, const Cancellation& cancellation, Adapters adapters = Adapters::on);
 
-  /// Adds the gradients of all parameters below the output projection; `gradient` is that of forward()'s result.
+  /// Adds the gradients of all trained parameters below the output projection; `gradient` is that of the result of
+  /// forward() with its adapters on.
   void backward(const PackedGroups& packed, DecoderActivations& saved, const at::Tensor& gradient, const Cancellation& cancellation);
 
   /// Feeds prompts and stores their keys and values: `segments[g]`, empty until then, receives group g's prefix.
@@ -66,7 +70,7 @@ class Decoder {
   at::Tensor embed(const at::Tensor& tokens);
   void rotations(const at::Tensor& positions, at::Tensor& cosine, at::Tensor& sine);
   at::Tensor layerForward(int64_t index, const at::Tensor& input, const at::Tensor& cosine, const at::Tensor& sine, const Attend& attend,
-                          LayerActivations* saved);
+                          LayerActivations* saved, Adapters adapters = Adapters::on);
   void layerBackward(int64_t index, const PackedGroups& packed, LayerActivations& saved, const at::Tensor& cosine, const at::Tensor& sine,
                      at::Tensor& gradient);
   void normaliseQueriesAndKeys(const LayerParameters& layer, at::Tensor& queryKeyValue, LayerActivations* saved);

@@ -8,8 +8,9 @@
 
 namespace rlt {
 
-std::vector<float> scoreGroups(Decoder& decoder, const PackedGroups& packed, double temperature, const Cancellation& cancellation) {
-  const at::Tensor hidden = decoder.forward(packed, nullptr, cancellation).index_select(0, packed.predictionRows);
+std::vector<float> scoreGroups(Decoder& decoder, const PackedGroups& packed, double temperature, const Cancellation& cancellation,
+                               Adapters adapters) {
+  const at::Tensor hidden = decoder.forward(packed, nullptr, cancellation, adapters).index_select(0, packed.predictionRows);
   return perSuffixToken(packed, tokenLogProbabilities(hidden, decoder.parameters().outputProjection().value, packed.targets, temperature).values);
 }
 

@@ -150,6 +150,7 @@ at::Tensor tokenLogProbabilitiesBackward(const at::Tensor& gradient, const Token
     at::Tensor logits = kernels::linear(hidden, slice);
     toGradient(logits, first, 1.0 / temperature, targets, forward.logNormaliser, coefficient);
     hiddenGradient.add_(kernels::linearBackwardInput(logits, slice));
+    if (!projectionGradient.defined()) return;
     at::Tensor sliceGradient = projectionGradient.narrow(0, first, width);
     kernels::linearBackwardWeight(logits, hidden, sliceGradient);
   });

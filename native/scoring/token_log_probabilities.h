@@ -20,7 +20,8 @@ struct TokenLogProbabilities {
 TokenLogProbabilities tokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& projection, const at::Tensor& targets, double temperature,
                                             bool withEntropy = false);
 
-/// Given d loss / d log-probability for each token, returns the gradient for `hidden` and adds to `projectionGradient`.
+/// Given d loss / d log-probability for each token, returns the gradient for `hidden` and adds to `projectionGradient`,
+/// if that is defined.
 at::Tensor tokenLogProbabilitiesBackward(const at::Tensor& gradient, const TokenLogProbabilities& forward, const at::Tensor& hidden,
                                          const at::Tensor& projection, at::Tensor& projectionGradient, const at::Tensor& targets,
                                          double temperature);

@@ -15,6 +15,7 @@ namespace rlt {
 AdamW::AdamW(Parameters& parameters, AdamWOptions options) : options_(options) {
   if (!parameters.trainable()) throw Error("ERR_ARGUMENT", "The model was not loaded as trainable: it has no gradients to step along.");
   for (auto& parameter : parameters.all()) {
+    if (!parameter->trained()) continue;
     const at::Tensor& value = parameter->value;
     const bool fp32 = value.scalar_type() == at::kFloat;
     states_.push_back({parameter.get(), fp32 ? at::Tensor() : at::zeros(value.sizes(), value.options().dtype(at::kShort)),
