@@ -10,6 +10,7 @@ export interface ModelArguments {
   dtype: 'auto' | 'float32' | 'bfloat16' | undefined
   device: 'auto' | 'cpu' | 'cuda' | undefined
   threads: number | undefined
+  adapter?: string | undefined
 }
 
 /** One command, one file. What is heavy to load is imported in the handler, so that `--help` is quick. */
@@ -26,6 +27,15 @@ export function globalOptions<T>(yargs: Argv<T>) {
   return yargs
     .option('json', { type: 'boolean', default: false, describe: 'Only machine-readable output on stdout' })
     .option('verbose', { type: 'boolean', default: false, describe: 'Stack traces with errors' })
+}
+
+/** For commands that load one model. */
+export function adapterOption<T>(yargs: Argv<T>) {
+  return yargs.option('adapter', {
+    type: 'string',
+    nargs: 1,
+    describe: 'A folder of LoRA adapters of the model, as PEFT writes it',
+  })
 }
 
 /** For every command that loads a model. */

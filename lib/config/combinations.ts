@@ -14,6 +14,7 @@ export function impossibleCombinations(config: TrainConfig): Problem[] {
   const problems: Problem[] = []
   const complain: Complain = (path, message) => problems.push({ path, message })
   for (const rule of [
+    adapters,
     groups,
     losses,
     referencePolicy,
@@ -26,6 +27,12 @@ export function impossibleCombinations(config: TrainConfig): Problem[] {
   ])
     rule(config, complain)
   return problems
+}
+
+function adapters({ teacher: { lora } }: TrainConfig, complain: Complain) {
+  const twice = lora?.targets.find((target, i, targets) => targets.indexOf(target) !== i)
+  if (twice !== undefined)
+    complain(['teacher', 'lora', 'targets'], `${twice} is listed twice; expected each target once`)
 }
 
 function groups({ sampling, algorithm, training }: TrainConfig, complain: Complain) {

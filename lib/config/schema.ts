@@ -6,6 +6,7 @@
  * What concerns several options at once is in `combinations.ts`.
  */
 import { z } from 'zod'
+import { loraTargets } from '../models/lora-targets.js'
 import { formatStyles } from './formats.js'
 import { lossDefaults, lossNames } from './losses.js'
 
@@ -16,6 +17,34 @@ export const name = () => z.string().min(1)
 const weight = () => z.number()
 
 export const dtype = () => z.enum(['auto', 'float32', 'bfloat16'])
+
+/** Of every model that is trained. */
+export const lora = () =>
+  z
+    .strictObject({
+      rank: count().default(16).describe('Rank of the adapters'),
+      alpha: z
+        .number()
+        .gt(0)
+        .nullable()
+        .default(null)
+        .describe('The adapters count alpha / rank times; null is twice the rank'),
+      targets: z
+        .array(z.enum(loraTargets))
+        .min(1)
+        .default([...loraTargets])
+        .describe('The projections that get adapters'),
+      rankStabilised: z
+        .boolean()
+        .default(false)
+        .describe('Count them alpha / sqrt(rank) times (rsLoRA), which suits high ranks'),
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      'Train low-rank adapters (LoRA) in place of the weights: less memory, and the weights before training are at hand ' +
+        'by leaving them out. They want a learning rate some ten times as high. null trains all weights',
+    )
 
 const teacherModel = z.strictObject({
   model: name().describe(
@@ -28,6 +57,7 @@ const teacherModel = z.strictObject({
     .enum(['auto', 'always', 'never'])
     .default('auto')
     .describe('Recompute activations in the backward pass instead of keeping them: slower, much less memory'),
+  lora: lora(),
 })
 
 export const studentModel = z.strictObject({

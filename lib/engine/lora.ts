@@ -21,7 +21,7 @@ export interface LoraOptions {
   /** At least 1. */
   rank: number
   /** B A counts alpha / rank times. Default: twice the rank. */
-  alpha?: number
+  alpha?: number | undefined
   /** Default: all linear projections of the blocks. */
   targets?: LoraConfig['targets']
   /** Count B A alpha / sqrt(rank) times (rsLoRA, arXiv 2312.03732). Default false. */

@@ -12,12 +12,11 @@ export {
   adapterShapes,
   adapterWeightsName,
   type LoraConfig,
-  type LoraTarget,
   loraScale,
-  loraTargets,
   readAdapter,
   writeAdapterConfig,
 } from './lora.js'
+export { type LoraTarget, loraTargets } from './lora-targets.js'
 export { copyModelSidecars, type SavedDtype } from './model-folder.js'
 export { cacheFolder } from './paths.js'
 export { byteLength, type SafetensorsEntry, safetensorsHeader } from './safetensors-header.js'

@@ -5,15 +5,9 @@ import { ModelError } from '../errors.js'
 import { writeWhole } from '../files.js'
 import type { ModelConfiguration } from './configuration.js'
 import { FieldReader, type Fields, readJsonFile, show } from './fields.js'
+import { type LoraTarget, loraTargets } from './lora-targets.js'
 import { expectedShapes, type WeightEntry } from './weight-table.js'
 import { readSafetensorsFile } from './weights-safetensors.js'
-
-/** The linear projections of a block, as Hugging Face names them. */
-export const loraTargets = [
-  ...(['q_proj', 'k_proj', 'v_proj', 'o_proj'] as const),
-  ...(['gate_proj', 'up_proj', 'down_proj'] as const),
-]
-export type LoraTarget = (typeof loraTargets)[number]
 
 export interface LoraConfig {
   /** Rows of A and columns of B, at least 1. */

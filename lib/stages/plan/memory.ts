@@ -12,6 +12,8 @@ export interface PlannedModel {
 
 export interface PlanInput {
   teacher: PlannedModel
+  /** Of the teacher's LoRA adapters, which alone are trained then; 0 trains all its weights. */
+  adapterParameters: number
   /** Frozen models with weights of their own: the teacher as it was, other students, a blended reference. */
   frozen: PlannedModel[]
   /** Weights, gradients and moments are divided among so many. */
@@ -52,7 +54,8 @@ const logitsHeld = 8 * 2 ** 20
 
 export function memoryOf(input: PlanInput): MemoryParts {
   const { teacher, frozen, devices, moments } = input
-  const parameters = parametersOf(teacher.shape)
+  const { adapterParameters } = input
+  const trained = adapterParameters || parametersOf(teacher.shape)
   const models = [teacher, ...frozen]
   const weights = models.reduce(
     (sum, { shape, bytesPerValue }) => sum + parametersOf(shape) * bytesPerValue,
@@ -62,10 +65,11 @@ export function memoryOf(input: PlanInput): MemoryParts {
   const momentBytes = moments === '8bit' ? 2 * (1 + 4 / 256) : 8
   return {
     process: processBytes[input.device],
-    weights: weights / devices,
-    gradients: (4 * parameters) / devices,
-    moments: (momentBytes * parameters) / devices,
-    masterWeights: teacher.bytesPerValue === 2 ? (2 * parameters) / devices : 0,
+    weights: (weights + 4 * adapterParameters) / devices,
+    gradients: (4 * trained) / devices,
+    moments: (momentBytes * trained) / devices,
+    // Adapters are fp32 themselves.
+    masterWeights: teacher.bytesPerValue === 2 && adapterParameters === 0 ? (2 * trained) / devices : 0,
     gatheredLayers:
       devices === 1
         ? 0

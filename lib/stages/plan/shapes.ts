@@ -1,5 +1,5 @@
 /** What memory is reckoned from: the shape of a decoder. */
-import { expectedShapes, type ModelShape } from '../../models/index.js'
+import { adapterShapes, expectedShapes, type LoraConfig, type ModelShape } from '../../models/index.js'
 
 const qwen25Of7B: ModelShape = {
   vocabularySize: 152064,
@@ -21,8 +21,16 @@ export const knownShapes: Readonly<Record<string, ModelShape>> = {
 }
 
 export function parametersOf(shape: ModelShape): number {
+  return sizeOf(expectedShapes(shape))
+}
+
+export function adapterParametersOf(shape: ModelShape, lora: Pick<LoraConfig, 'rank' | 'targets'>): number {
+  return sizeOf(adapterShapes(lora, shape))
+}
+
+function sizeOf(shapes: ReadonlyMap<string, readonly number[]>): number {
   let total = 0
-  for (const sizes of expectedShapes(shape).values()) total += sizes.reduce((a, b) => a * b, 1)
+  for (const sizes of shapes.values()) total += sizes.reduce((a, b) => a * b, 1)
   return total
 }
 

@@ -156,6 +156,7 @@ async function judge(
   }
   const logProbs = await student.model.logProbs(tokenGroups, {
     temperature: config.reward.temperature,
+    adapter: false, // a student may be the model that a teacher's adapters are trained on
     onProgress,
     ...callOptions,
   })

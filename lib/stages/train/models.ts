@@ -1,7 +1,7 @@
 /** The models of a run. Weights that are the same and stay so are in memory once. */
 import { join } from 'node:path'
 import type { TrainConfig } from '../../config/index.js'
-import { Model } from '../../engine/index.js'
+import { type LoadOptions, Model } from '../../engine/index.js'
 import { type ModelFiles, resolveModel } from '../../models/index.js'
 import { checkNaturalness, type Student } from '../shared/students.js'
 import type { TrainingRun } from './run.js'
@@ -34,19 +34,26 @@ export async function loadModels(
     keep(model)
     return model
   }
-  const load = async (name: string, wanted: Dtype | 'auto', trainable = false) => {
+  const load = async (name: string, wanted: Dtype | 'auto', options: LoadOptions = {}) => {
     const model = await Model.load(await fetchModel(name, run), {
-      ...{ dtype: wanted, device: config.device, trainable, signal: run.signal },
+      ...{ dtype: wanted, device: config.device, signal: run.signal },
       ...(config.threads > 0 ? { threads: config.threads } : {}),
+      ...options,
     })
     return kept(model)
   }
 
-  const teacher = await load(config.teacher.model, dtype ?? config.teacher.dtype, true)
+  const teacher = await load(config.teacher.model, dtype ?? config.teacher.dtype, {
+    trainable: true,
+    ...adapterOf(config, run),
+  })
   let initial: Model | undefined
-  /** The teacher before any training: one model for a frozen reference and for students that are to be it. */
+  /**
+   * The teacher before any training: one model for a frozen reference and for students that are to be it. With LoRA, it
+   * is the teacher itself, whose adapters they leave out.
+   */
   const initialTeacher = async () => {
-    initial ??= kept(await teacher.clone())
+    initial ??= teacher.lora ? teacher : kept(await teacher.clone())
     return initial
   }
 
@@ -66,17 +73,30 @@ export async function loadModels(
   let reference: Model | undefined
   if (config.algorithm.beta > 0) {
     if (config.reference.kind === 'frozen') reference = await initialTeacher()
-    if (config.reference.kind === 'blended') reference = kept(await teacher.clone())
+    if (config.reference.kind === 'blended') reference = kept(await teacher.clone({ adapter: false }))
   }
 
   if (run.resumedFrom !== undefined) {
     const { folder } = run.resumedFrom
-    await takeWeights(teacher, folder, config)
+    if (!teacher.lora) await takeWeights(teacher, folder, config)
     if (reference !== undefined && config.reference.kind === 'blended')
       await takeWeights(reference, join(folder, 'training', 'reference'), config)
   }
   return { teacher, students, reference }
 }
+
+/** The adapters of the teacher: new ones, or those of the checkpoint that the run goes on from. */
+function adapterOf(
+  { teacher: { lora }, training: { seed } }: TrainConfig,
+  { resumedFrom }: TrainingRun,
+): Pick<LoadOptions, 'lora' | 'adapter'> {
+  if (lora === null) return {}
+  if (resumedFrom !== undefined) return { adapter: adapterFolder(resumedFrom.folder) }
+  return { lora: { ...lora, alpha: lora.alpha ?? undefined, seed } }
+}
+
+/** A checkpoint is a complete model, adapters merged; they themselves lie in it too, where PEFT loads them. */
+export const adapterFolder = (checkpoint: string): string => join(checkpoint, 'adapter')
 
 /**
  * The weights of a checkpoint into a model that is there. The model remains one of its original files: a checkpoint is

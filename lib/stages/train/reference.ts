@@ -16,6 +16,7 @@ export class Reference {
     const { sampling, training } = this.config
     return this.model?.logProbs(groups, {
       temperature: sampling.temperature,
+      adapter: false, // a frozen reference may be the teacher itself
       ...(training.tokenBudget > 0 ? { tokenBudget: training.tokenBudget } : {}),
       ...(this.run.signal ? { signal: this.run.signal } : {}),
     })

@@ -9,7 +9,7 @@ import { type CompletionRow, type MetricsRow, RunError } from '../../runs/index.
 import type { Student } from '../shared/students.js'
 import { adviceOn } from './advice.js'
 import { Evaluation } from './evaluation.js'
-import { loadModels } from './models.js'
+import { adapterFolder, loadModels } from './models.js'
 import { Questions } from './questions.js'
 import { Reference } from './reference.js'
 import type { TrainingRun } from './run.js'
@@ -129,6 +129,7 @@ export class Session {
   async save(): Promise<void> {
     await this.run.save(async folder => {
       await this.teacher.save(folder)
+      if (this.teacher.lora) await this.teacher.saveAdapter(adapterFolder(folder), this.config.teacher.model)
       await this.optimizer.save(optimizerFile(folder))
       await this.reference.save(join(folder, 'training', 'reference'))
       const { dtype } = this.teacher
