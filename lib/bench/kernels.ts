@@ -31,6 +31,7 @@ export function benchedKernels(quick: boolean): KernelAtSize[] {
       ),
     ),
     ...of(['linear'], { tokens: 64, in: 576, out: 49152 }),
+    ...of(['low-rank-adapter'], ...tokens.map(count => ({ tokens: count, in: 576, out: 1536, rank: 16 }))),
     ...of(
       both('group-attention'),
       { groups: 1, prefix: 256, suffixes: quick ? 2 : 8, suffix: quick ? 32 : 256, ...heads },

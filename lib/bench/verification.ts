@@ -74,6 +74,10 @@ export const oddSizes: readonly KernelAtSize[] = [
   // Rows beyond one task's share, and more parts of a sum than threads.
   ...ofTokens(1201, 577),
   ...tokenCounts.flatMap(tokens =>
+    [1, 5, 16, 17].map(rank => ({ name: 'low-rank-adapter', sizes: { tokens, in: 101, out: 83, rank } })),
+  ),
+  { name: 'low-rank-adapter', sizes: { tokens: 1201, in: 2051, out: 577, rank: 18 } }, // several parts of terms and rows
+  ...tokenCounts.flatMap(tokens =>
     ['rotary', 'rotary-backward'].flatMap(name =>
       [64, 80, 128].map(headSize => ({ name, sizes: { tokens, heads: 3, keyValueHeads: 1, headSize } })),
     ),

@@ -9,6 +9,7 @@ namespace rlt::benchmark {
 KernelCase linearCase(const Sizes& sizes, const Setting& setting);
 KernelCase linearBackwardInputCase(const Sizes& sizes, const Setting& setting);
 KernelCase linearBackwardWeightCase(const Sizes& sizes, const Setting& setting);
+KernelCase lowRankAdapterCase(const Sizes& sizes, const Setting& setting);
 
 // elementwise_cases.cpp
 KernelCase rmsNormCase(const Sizes& sizes, const Setting& setting);

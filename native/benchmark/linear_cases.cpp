@@ -62,4 +62,32 @@ KernelCase linearBackwardWeightCase(const Sizes& sizes, const Setting& setting) 
   return result;
 }
 
+/// What a LoRA adapter adds, in fp32 whatever the type of what it is added to.
+KernelCase lowRankAdapterCase(const Sizes& sizes, const Setting& setting) {
+  constexpr double kScale = 2;
+  const int64_t tokens = sizes.at("tokens"), in = sizes.at("in"), out = sizes.at("out"), rank = sizes.at("rank");
+  const Setting wide{at::kFloat, setting.device, setting.seed};
+  const at::Tensor x = randomNormal({tokens, in}, setting, 0), before = randomNormal({tokens, out}, setting, 1);
+  const at::Tensor down = randomNormal({rank, in}, wide, 2, 1 / std::sqrt(static_cast<double>(in)));
+  const at::Tensor up = randomNormal({out, rank}, wide, 3, 1 / std::sqrt(static_cast<double>(rank)));
+  const auto y = std::make_shared<at::Tensor>(at::empty_like(before));
+  KernelCase result;
+  result.outputs = {"y"};
+  result.prepare = [=] { y->copy_(before); };
+  result.kernel = [=] {
+    kernels::addScaled(*y, kernels::floatLinear(kernels::floatLinear(kernels::widen(x), down), up), kScale);
+    return Tensors{*y};
+  };
+  result.plain = [=] {
+    y->copy_(y->to(at::kFloat) + at::linear(at::linear(x.to(at::kFloat), down), up) * kScale);
+    return Tensors{*y};
+  };
+  result.exact = [=](const Tensors&) {
+    return Tensors{exactly(before) + at::mm(at::mm(exactly(x), exactly(down).t()), exactly(up).t()) * kScale};
+  };
+  result.operations = 2.0 * tokens * (in + out) * rank;
+  result.bytes = bytesOf({x, down, up}) + 2 * bytesOf({before});
+  return result;
+}
+
 }  // namespace rlt::benchmark

@@ -13,6 +13,7 @@ const std::vector<Operation>& operations() {
       {"linear", product, linearCase},
       {"linear-backward-input", product, linearBackwardInputCase},
       {"linear-backward-weight", product, linearBackwardWeightCase},
+      {"low-rank-adapter", {"tokens", "in", "out", "rank"}, lowRankAdapterCase},
       {"group-attention", groups, groupAttentionCase},
       {"group-attention-backward", groups, groupAttentionBackwardCase},
       {"decode-attention", {"groups", "prefix", "samples", "suffix", "heads", "keyValueHeads", "headSize"}, decodeAttentionCase},

@@ -1,5 +1,8 @@
 #include "native/kernels/operations.h"
 
+#include <ATen/ops/mm.h>
+
+#include "native/kernels/cpu/float_linear.h"
 #include "native/kernels/cpu/gemm.h"
 #include "native/kernels/cpu/operations.h"
 #include "native/kernels/cuda/operations.h"
@@ -43,6 +46,15 @@ at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
   return gateUp.is_cpu() ? cpu::swigluBackward(gateUp, dy) : reference::swigluBackward(gateUp, dy);
 }
 
+at::Tensor widen(const at::Tensor& x) {
+  if (x.scalar_type() == at::kFloat) return x;
+  return x.is_cpu() ? cpu::widen(x) : reference::widen(x);
+}
+
+void addScaled(at::Tensor& y, const at::Tensor& x, double factor) {
+  return y.is_cpu() ? cpu::addScaled(y, x, factor) : reference::addScaled(y, x, factor);
+}
+
 // Matrix products: our own on AMX, LibTorch's (oneDNN and MKL on the CPU, cuBLAS on a GPU) for everything else.
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& addend) {
@@ -55,6 +67,10 @@ at::Tensor linearBackwardInput(const at::Tensor& dy, const at::Tensor& weight) {
 
 void linearBackwardWeight(const at::Tensor& dy, const at::Tensor& x, at::Tensor& weightGradient) {
   return cpu::gemmServes(dy, x) ? cpu::linearBackwardWeight(dy, x, weightGradient) : reference::linearBackwardWeight(dy, x, weightGradient);
+}
+
+at::Tensor floatLinear(const at::Tensor& x, const at::Tensor& weight) {
+  return x.is_cpu() ? cpu::floatLinear(x, weight) : at::mm(x, weight.t());
 }
 
 }  // namespace rlt::kernels

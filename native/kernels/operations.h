@@ -29,9 +29,19 @@ at::Tensor swiglu(const at::Tensor& gateUp);
 /// The gradient of swiglu() for gateUp, [rows, 2 n].
 at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy);
 
+/// x in fp32: x itself if it is.
+at::Tensor widen(const at::Tensor& x);
+
+/// y += factor * x, rounded once: y [rows, n] of any row stride, x [rows, n] fp32.
+void addScaled(at::Tensor& y, const at::Tensor& x, double factor);
+
 /// x weightᵀ (+ bias) (+ addend): x [rows, in], weight [out, in], bias [out] or undefined, addend [rows, out] or
 /// undefined; returns [rows, out].
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {}, const at::Tensor& addend = {});
+
+/// x weightᵀ in fp32, for adapters, which are small: x [rows, in] of any row stride, weight [out, in]; returns
+/// [rows, out]. On a CPU a row's result does not depend on how many rows are computed with it.
+at::Tensor floatLinear(const at::Tensor& x, const at::Tensor& weight);
 
 /// dy weight: the gradient of linear() for x.
 at::Tensor linearBackwardInput(const at::Tensor& dy, const at::Tensor& weight);

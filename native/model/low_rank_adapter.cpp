@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "native/kernels/operations.h"
+
 namespace rlt {
 
 LowRankAdapter::LowRankAdapter(Parameter* down, Parameter* up, std::vector<Part> parts, int64_t rank, double scale)
@@ -18,37 +20,30 @@ LowRankAdapter::LowRankAdapter(Parameter* down, Parameter* up, std::vector<Part>
 
 at::Tensor LowRankAdapter::upOf(size_t part, const at::Tensor& whole) const { return whole.narrow(0, upRows_[part], parts_[part].width); }
 
+at::Tensor LowRankAdapter::innerOf(size_t part, const at::Tensor& whole) const {
+  return whole.narrow(1, static_cast<int64_t>(part) * rank_, rank_);
+}
+
 void LowRankAdapter::add(const at::Tensor& x, at::Tensor& y) const {
-  const at::Tensor inner = at::mm(x.to(at::kFloat), down_->value.t());
+  const at::Tensor inner = kernels::floatLinear(kernels::widen(x), down_->value);
   for (size_t p = 0; p < parts_.size(); ++p) {
     at::Tensor own = y.narrow(1, parts_[p].firstColumn, parts_[p].width);
-    const at::Tensor innerOwn = inner.narrow(1, static_cast<int64_t>(p) * rank_, rank_);
-    const at::Tensor up = upOf(p, up_->value);
-    if (own.scalar_type() == at::kFloat) {
-      own.addmm_(innerOwn, up.t(), 1, scale_);
-    } else {
-      own.copy_(at::addmm(own.to(at::kFloat), innerOwn, up.t(), 1, scale_));
-    }
+    kernels::addScaled(own, kernels::floatLinear(innerOf(p, inner), upOf(p, up_->value)), scale_);
   }
 }
 
 void LowRankAdapter::backward(const at::Tensor& dy, const at::Tensor& x, at::Tensor& dx) const {
-  const at::Tensor wide = x.to(at::kFloat);
-  // A x is not kept from the forward pass: it costs a rank-th of the projection to compute again.
-  const at::Tensor inner = at::mm(wide, down_->value.t());
+  const at::Tensor wide = kernels::widen(x);
+  // A x is not kept from the forward pass: it costs little to compute again.
+  const at::Tensor inner = kernels::floatLinear(wide, down_->value);
   at::Tensor innerGradient = at::empty_like(inner);
   for (size_t p = 0; p < parts_.size(); ++p) {
-    const at::Tensor own = dy.narrow(1, parts_[p].firstColumn, parts_[p].width).to(at::kFloat);
-    const int64_t column = static_cast<int64_t>(p) * rank_;
-    innerGradient.narrow(1, column, rank_).copy_(at::mm(own, upOf(p, up_->value)).mul_(scale_));
-    if (up_->trained()) upOf(p, up_->gradient).addmm_(own.t(), inner.narrow(1, column, rank_), 1, scale_);
+    const at::Tensor own = kernels::widen(dy.narrow(1, parts_[p].firstColumn, parts_[p].width));
+    innerOf(p, innerGradient).copy_(at::mm(own, upOf(p, up_->value)).mul_(scale_));
+    if (up_->trained()) upOf(p, up_->gradient).addmm_(own.t(), innerOf(p, inner), 1, scale_);
   }
   if (down_->trained()) down_->gradient.addmm_(innerGradient.t(), wide);
-  if (dx.scalar_type() == at::kFloat) {
-    dx.addmm_(innerGradient, down_->value);
-  } else {
-    dx.copy_(at::addmm(dx.to(at::kFloat), innerGradient, down_->value));
-  }
+  kernels::addScaled(dx, at::mm(innerGradient, down_->value), 1);
 }
 
 at::Tensor LowRankAdapter::weightDelta(size_t part) const {

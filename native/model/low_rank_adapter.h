@@ -49,6 +49,7 @@ class LowRankAdapter {
 
  private:
   at::Tensor upOf(size_t part, const at::Tensor& whole) const;
+  at::Tensor innerOf(size_t part, const at::Tensor& whole) const;
 
   Parameter* down_;
   Parameter* up_;

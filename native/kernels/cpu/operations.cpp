@@ -85,4 +85,26 @@ at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
   return gradient;
 }
 
+at::Tensor widen(const at::Tensor& x) {
+  const int64_t rows = x.size(0), n = x.size(1);
+  at::Tensor wide = at::empty({rows, n}, x.options().dtype(at::kFloat));
+  dispatch(x, [&]<typename T>(T) {
+    parallelFor(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) vectorKernels<T>().widen(pointer<T>(x) + row * x.stride(0), pointer<float>(wide) + row * n, n);
+    });
+  });
+  return wide;
+}
+
+void addScaled(at::Tensor& y, const at::Tensor& x, double factor) {
+  const int64_t rows = x.size(0), n = x.size(1);
+  dispatch(y, [&]<typename T>(T) {
+    parallelFor(0, rows, rowGrain(n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        vectorKernels<T>().addScaled(pointer<float>(x) + row * x.stride(0), static_cast<float>(factor), pointer<T>(y) + row * y.stride(0), n);
+      }
+    });
+  });
+}
+
 }  // namespace rlt::cpu

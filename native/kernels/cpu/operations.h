@@ -14,5 +14,7 @@ void rmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor
 void rotate(at::Tensor& rows, int64_t heads, int64_t headSize, const at::Tensor& cosine, const at::Tensor& sine, bool inverse);
 at::Tensor swiglu(const at::Tensor& gateUp);
 at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy);
+at::Tensor widen(const at::Tensor& x);
+void addScaled(at::Tensor& y, const at::Tensor& x, double factor);
 
 }  // namespace rlt::cpu

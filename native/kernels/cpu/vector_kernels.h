@@ -25,6 +25,14 @@ struct LogitsSummary {
   double weightedSum = 0;  // of (scale * logit - maximum) * exp(scale * logit - maximum), where it is asked for
 };
 
+/// Columns that float products compute at a time.
+constexpr int64_t kFloatColumns = 16;
+
+/// out[r][c] = (or +=, with `accumulate`) Σ_i x[r][i] packed[i][c] for c < columns <= kFloatColumns; packed is
+/// [k][kFloatColumns]. A row's result does not depend on the other rows.
+using FloatProduct = void (*)(const float* x, int64_t xStride, int64_t rows, const float* packed, int64_t k, float* out, int64_t outStride,
+                              int64_t columns, bool accumulate);
+
 /// The loops for one element type. Rows are `count` long unless said otherwise.
 template <typename T>
 struct VectorKernels {
@@ -56,6 +64,12 @@ struct VectorKernels {
   float (*dot)(const T* a, const T* b, int64_t n);
   /// out[i] = factor * x[i], rounded.
   void (*narrow)(const float* x, float factor, T* out, int64_t n);
+  /// out[i] = x[i].
+  void (*widen)(const T* x, float* out, int64_t n);
+  /// y[i] += factor * x[i], rounded once.
+  void (*addScaled)(const float* x, float factor, T* y, int64_t n);
+
+  FloatProduct floatProduct;
 
   LogitsSummary (*summarise)(const T* logits, int64_t n, float scale);
   /// The same with the weighted sum, from which the entropy follows: log sum - weightedSum / sum.

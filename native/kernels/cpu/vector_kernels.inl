@@ -234,6 +234,51 @@ static void narrow(const float* x, float factor, T* out, int64_t n) {
 }
 
 template <typename T>
+static void widen(const T* x, float* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = Widen::load(x + i);
+}
+
+template <typename T>
+static void addScaled(const float* x, float factor, T* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) Widen::store(y + i, Widen::load(y + i) + factor * x[i]);
+}
+
+/// As wide as the widest registers; where those are narrower, the compiler takes several.
+typedef float FloatColumns __attribute__((vector_size(kFloatColumns * sizeof(float)), aligned(sizeof(float))));
+
+template <int Rows>
+static void floatProductOfRows(const float* x, int64_t xStride, const float* packed, int64_t k, float* out, int64_t outStride, int64_t columns,
+                               bool accumulate) {
+  // Sums that are never pointed at stay in registers.
+  FloatColumns sums[Rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+    FloatColumns before{};
+    if (accumulate) __builtin_memcpy(&before, out + r * outStride, columns * sizeof(float));
+    sums[r] = before;
+  }
+  for (int64_t i = 0; i < k; ++i) {
+    const FloatColumns weights = *reinterpret_cast<const FloatColumns*>(packed + i * kFloatColumns);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) sums[r] += x[r * xStride + i] * weights;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+    const FloatColumns after = sums[r];
+    __builtin_memcpy(out + r * outStride, &after, columns * sizeof(float));
+  }
+}
+
+static void floatProduct(const float* x, int64_t xStride, int64_t rows, const float* packed, int64_t k, float* out, int64_t outStride,
+                         int64_t columns, bool accumulate) {
+  int64_t row = 0;
+  for (; row + 8 <= rows; row += 8) floatProductOfRows<8>(x + row * xStride, xStride, packed, k, out + row * outStride, outStride, columns, accumulate);
+  for (; row < rows; ++row) floatProductOfRows<1>(x + row * xStride, xStride, packed, k, out + row * outStride, outStride, columns, accumulate);
+}
+
+template <typename T>
 static float largest(const T* logits, int64_t n, float scale) {
   float maximum = -__builtin_inff();
 #pragma omp simd reduction(max : maximum)
@@ -344,6 +389,9 @@ static VectorKernels<T> table() {
   kernels.softmaxRowBackward = softmaxRowBackward<T>;
   kernels.dot = dot<T>;
   kernels.narrow = narrow<T>;
+  kernels.floatProduct = floatProduct;
+  kernels.widen = widen<T>;
+  kernels.addScaled = addScaled<T>;
   kernels.summarise = summarise<T>;
   kernels.summariseForEntropy = summariseForEntropy<T>;
   kernels.logProbabilityGradient = logProbabilityGradient<T>;

@@ -49,6 +49,10 @@ at::Tensor swigluBackward(const at::Tensor& gateUp, const at::Tensor& dy) {
   return at::cat({wide * up * (sigmoid + silu * (1 - sigmoid)), wide * silu}, 1).to(gateUp.scalar_type());
 }
 
+at::Tensor widen(const at::Tensor& x) { return x.to(at::kFloat); }
+
+void addScaled(at::Tensor& y, const at::Tensor& x, double factor) { y.copy_(y.to(at::kFloat).add_(x, factor)); }
+
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& addend) {
   at::Tensor y = bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
   return addend.defined() ? y.add_(addend) : y;
