@@ -1,4 +1,7 @@
 export {
+  type DistillConfig,
+  type DistillConfigInput,
+  distillKind,
   type EvaluateConfig,
   type EvaluateConfigInput,
   type ExplainConfig,
@@ -16,6 +19,9 @@ export {
   type TrainConfig,
   type TrainConfigInput,
   trainKind,
+  type WarmupConfig,
+  type WarmupConfigInput,
+  warmupKind,
 } from './config/index.js'
 export {
   type CountdownCheck,
@@ -49,6 +55,7 @@ export {
   teacherReward,
   teacherRewardDefaults,
 } from './rewards/index.js'
+export { distill } from './stages/distill.js'
 export {
   type Comparison,
   type Estimate,
@@ -91,4 +98,6 @@ export {
   type RewardDistribution,
   rank,
 } from './stages/rank.js'
+export type { SftResult } from './stages/sft/finetune.js'
 export { type TrainOptions, type TrainResult, train } from './stages/train.js'
+export { warmup } from './stages/warmup.js'

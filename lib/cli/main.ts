@@ -20,6 +20,7 @@ import { pipelineCommand } from './commands/pipeline.js'
 import { planCommand } from './commands/plan.js'
 import { rankCommand } from './commands/rank.js'
 import { reportCommand } from './commands/report.js'
+import { distillCommand, warmupCommand } from './commands/sft.js'
 import { trainCommand } from './commands/train.js'
 import { describeFailure, exitCodeOf } from './failure.js'
 import { listenForInterrupt } from './interrupt.js'
@@ -27,8 +28,10 @@ import { type Command, globalOptions } from './options.js'
 import { endQuietlyWhenPipeCloses } from './output.js'
 
 const commands: Command[] = [
+  warmupCommand,
   trainCommand,
   explainCommand,
+  distillCommand,
   rankCommand,
   evaluateCommand,
   pipelineCommand,

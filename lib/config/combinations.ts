@@ -13,26 +13,24 @@ export type Complain = (path: Path, message: string) => void
 export function impossibleCombinations(config: TrainConfig): Problem[] {
   const problems: Problem[] = []
   const complain: Complain = (path, message) => problems.push({ path, message })
+  checkAdapters(config.teacher.lora, ['teacher', 'lora'], complain)
   for (const rule of [
-    adapters,
     groups,
     losses,
     referencePolicy,
     steps,
     checkReward,
     checkStudents,
-    sources,
-    heldOutRows,
+    checkSplits,
     checkFormat,
   ])
     rule(config, complain)
   return problems
 }
 
-function adapters({ teacher: { lora } }: TrainConfig, complain: Complain) {
+export function checkAdapters(lora: TrainConfig['teacher']['lora'], at: Path, complain: Complain) {
   const twice = lora?.targets.find((target, i, targets) => targets.indexOf(target) !== i)
-  if (twice !== undefined)
-    complain(['teacher', 'lora', 'targets'], `${twice} is listed twice; expected each target once`)
+  if (twice !== undefined) complain([...at, 'targets'], `${twice} is listed twice; expected each target once`)
 }
 
 function groups({ sampling, algorithm, training }: TrainConfig, complain: Complain) {
@@ -125,7 +123,22 @@ export function checkSource(
     complain(at, `expected one of path and hub, got ${path ? 'both' : 'neither'}`)
 }
 
-function sources({ data }: TrainConfig, complain: Complain) {
+/** What decides which rows are trained on and which are held out. */
+interface Split {
+  data: {
+    train: SourceRows
+    heldOut: (SourceRows & { rows?: number | undefined }) | null
+  }
+  training: { evaluateEvery: number }
+}
+type SourceRows = Pick<TrainConfig['data']['train'], 'path' | 'hub' | 'split' | 'config' | 'skip' | 'limit'>
+
+export function checkSplits(config: Split, complain: Complain) {
+  sources(config, complain)
+  heldOutRows(config, complain)
+}
+
+function sources({ data }: Split, complain: Complain) {
   checkSource(data.train, ['data', 'train'], complain)
   if (!data.heldOut) return
   const named = (['rows', 'path', 'hub'] as const).filter(key => data.heldOut?.[key] !== undefined)
@@ -136,7 +149,7 @@ function sources({ data }: TrainConfig, complain: Complain) {
     )
 }
 
-function heldOutRows({ data, training }: TrainConfig, complain: Complain) {
+function heldOutRows({ data, training }: Split, complain: Complain) {
   const { train, heldOut } = data
   if (!heldOut) {
     if (training.evaluateEvery > 0)

@@ -153,6 +153,7 @@ export function absolutePaths(value: unknown, folder: string): unknown {
   }
   const list = (entries: unknown) => (Array.isArray(entries) ? entries : [])
   for (const key of ['model', 'weights']) absolute(copy.teacher, key, true)
+  absolute(copy.student, 'model', true)
   for (const model of [...list(copy.students), ...list(copy.models)]) absolute(model, 'model', true)
   for (const task of list(copy.tasks)) absolute(task, 'path', false)
   absolute(copy.data, 'path', false)

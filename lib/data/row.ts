@@ -40,14 +40,18 @@ export function mapColumns(raw: RawRow, columns: DataSource['columns'], path: st
  */
 export function textColumn(raw: RawRow, column: DataColumn, option: string): string {
   const name = typeof column === 'string' ? column : column.column
-  const whole = asText(lookUp(raw, name, option), raw, name)
+  const whole = asText(columnValue(raw, name, option), raw, name)
   const value = typeof column === 'string' ? whole : between(whole, column.between, raw, name)
   if (value.trim() === '') throw new DataError(`${raw.origin}: column ${name} is empty; expected a text`)
   return value
 }
 
-/** A column by its name, or by the names and list indices that lead to a nested value: conversations.0.value */
-function lookUp(raw: RawRow, name: string, option: string): unknown {
+/**
+ * What is in a column, named as it is or by the names and list indices that lead to a nested value: conversations.0.value
+ * @param option of the configuration that names the column, for messages
+ * @throws {DataError} it is missing
+ */
+export function columnValue(raw: RawRow, name: string, option: string): unknown {
   if (Object.hasOwn(raw.values, name)) return raw.values[name]
   let value: unknown = raw.values
   const path = name.split('.')

@@ -4,6 +4,8 @@
 export type Phase = 'load' | 'sample' | 'score' | 'train' | 'evaluate' | 'save'
 
 export type TrainEvent =
+  /** Where it takes the data to know: how many steps the whole run has. */
+  | { type: 'begin'; steps: number }
   | { type: 'message'; text: string; level: 'info' | 'warning' }
   /** Work on `step` has come so far: `done` of `total`, in units of its own (completions, groups, tokens). */
   | { type: 'phase'; phase: Phase; step: number; done: number; total: number }

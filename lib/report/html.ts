@@ -62,7 +62,14 @@ function summary(rows: readonly MetricsRow[], heldOut: readonly MetricsRow[]): s
   const seconds = column('seconds').reduce((a, b) => a + b, 0)
   const memory = column('peak_memory_bytes')
   const facts: [string, string | undefined][] = [
-    ['Held-out reward, before → after', ends(heldOut.map(heldOutReward))],
+    [
+      'Held-out reward, before → after',
+      ends(heldOut.filter(row => 'held_out/reward' in row).map(heldOutReward)),
+    ],
+    [
+      'Held-out loss, before → after',
+      ends(heldOut.filter(row => 'held_out/loss' in row).map(row => formatNumber(row['held_out/loss']))),
+    ],
     ['Reward, first step → last', ends(column('reward').map(formatNumber))],
     ['Steps', rows.length > 0 ? String(rows.at(-1)!.step) : undefined],
     ['Time of the steps', seconds > 0 ? formatSeconds(seconds) : undefined],
@@ -97,6 +104,15 @@ function curves(rows: readonly MetricsRow[], heldOut: readonly MetricsRow[]): st
       ],
       width: 940,
       height: 260,
+    },
+    {
+      title: 'Loss',
+      series: [
+        { key: 'loss', rows, name: 'each step' },
+        ...(heldOut.some(row => 'held_out/loss' in row)
+          ? [{ key: 'held_out/loss', rows: heldOut, name: 'held-out rows' }]
+          : []),
+      ],
     },
     ...keys
       .filter(key => key.startsWith('reward/'))

@@ -1,6 +1,7 @@
 /**
  * The view of a run on standard error: on a terminal one line a step, and under them what is going on just now,
- * redrawn in place; elsewhere (a file, a CI log) plain lines only. The reward comes first: it is what one trains for.
+ * redrawn in place; elsewhere (a file, a CI log) plain lines only. The reward comes first (the loss where nothing is
+ * rewarded): it is what one trains for.
  */
 import { createLogUpdate } from 'log-update'
 import pc from 'picocolors'
@@ -36,11 +37,12 @@ export function createTerminalView(steps: number, stream: TerminalStream = proce
 
 class PlainView implements TerminalView {
   constructor(
-    protected readonly steps: number,
+    protected steps: number,
     protected readonly stream: TerminalStream,
   ) {}
 
   event(event: TrainEvent): void {
+    if (event.type === 'begin') this.steps = event.steps
     const text = describeEvent(event)
     if (text !== undefined) this.line(text)
   }
@@ -60,7 +62,8 @@ class PlainView implements TerminalView {
 class LiveView extends PlainView {
   private readonly log
   private readonly started = performance.now()
-  private readonly rewards: number[] = []
+  private readonly headline: number[] = []
+  private measure = 'reward'
   private readonly stepSeconds: number[] = []
   private current: { phase: Phase; step: number; done: number; total: number } | undefined
   private readonly timer: NodeJS.Timeout
@@ -78,7 +81,9 @@ class LiveView extends PlainView {
   }
 
   override step(row: MetricsRow): void {
-    if (typeof row.reward === 'number') this.rewards.push(row.reward)
+    this.measure = headlineOf(row)
+    const value = row[this.measure]
+    if (typeof value === 'number') this.headline.push(value)
     if (typeof row.seconds === 'number') this.stepSeconds.push(row.seconds)
     super.step(row)
   }
@@ -104,7 +109,7 @@ class LiveView extends PlainView {
       `${bar((step - 1) / this.steps, 20)} step ${step} of ${this.steps}, ${formatSeconds(elapsed)} so far${this.left(step)}`,
       `${bar(fraction, 20)} ${phaseNames[phase]} ${total > 0 ? `${done} of ${total}` : ''}`,
     ]
-    if (this.rewards.length > 1) lines.push(`${sparkline(this.rewards, 60)} reward`)
+    if (this.headline.length > 1) lines.push(`${sparkline(this.headline, 60)} ${this.measure}`)
     const width = this.stream.columns! - 1
     this.log(lines.map(line => pc.dim(line.slice(0, width))).join('\n'))
   }
@@ -123,10 +128,14 @@ function describeEvent(event: TrainEvent): string | undefined {
       return event.level === 'warning' ? `warning: ${event.text}` : event.text
     case 'checkpoint':
       return `step ${event.step}: saved ${event.folder}`
+    case 'begin':
     case 'phase':
       return undefined
   }
 }
+
+/** What one trains for. */
+const headlineOf = (row: MetricsRow) => ('reward' in row ? 'reward' : 'loss')
 
 /** One line: the reward and its parts, how far the policy moved, then time and memory. */
 function describeStep(row: MetricsRow, steps: number): string {
@@ -143,12 +152,14 @@ function describeStep(row: MetricsRow, steps: number): string {
   const memory = value('peak_memory_bytes')
   return [
     `step ${row.step}/${steps}`,
-    named('reward', 'reward'),
+    named(headlineOf(row), headlineOf(row)),
     ...parts,
     unended(value('missing_end_fraction')),
     named('kl', 'kl_ref'),
     named('gap', 'sampler_trainer_gap'),
+    'reward' in row ? undefined : named('lr', 'lr'),
     'completion_tokens' in row ? `${formatNumber(row.completion_tokens)} tokens` : undefined,
+    'loss_tokens' in row ? `${formatNumber(row.tokens)} tokens` : undefined,
     seconds === undefined
       ? undefined
       : `${formatSeconds(seconds)}${phases.length > 0 ? ` (${phases.join(', ')})` : ''}`,

@@ -41,12 +41,13 @@ const statePath = join('training', 'state.json')
 /**
  * @param write fills the folder (its `training/` exists already) and returns the state to be kept beside the weights
  * @param keep how many checkpoints stay: older ones are removed once this one is safe
+ * @param best step of one that stays in any case
  */
 export async function saveCheckpoint(
   checkpoints: string,
   step: number,
   write: (folder: string) => Promise<CheckpointState>,
-  keep: number,
+  { keep, best }: { keep: number; best?: number | undefined },
 ): Promise<string> {
   const target = join(checkpoints, `step-${step}`)
   const partial = join(checkpoints, `.step-${step}.partial`)
@@ -69,7 +70,7 @@ export async function saveCheckpoint(
   }
   await rm(setAside(checkpoints, step), { recursive: true, force: true })
   const older = (await listSteps(checkpoints)).filter(other => other <= step)
-  for (const old of older.slice(0, -keep)) await removeCheckpoint(checkpoints, old)
+  for (const old of older.slice(0, -keep)) if (old !== best) await removeCheckpoint(checkpoints, old)
   return target
 }
 

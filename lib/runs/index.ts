@@ -1,6 +1,6 @@
 export type { Checkpoint, CheckpointState, FoundCheckpoint } from './checkpoints.js'
 export { RunError } from './errors.js'
-export { appendDurably, writeFileAtomic } from './files.js'
+export { appendDurably, flushTree, writeFileAtomic } from './files.js'
 export { lockFolder } from './lock.js'
 export {
   type CompletionRow,

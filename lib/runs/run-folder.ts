@@ -36,14 +36,15 @@ export class RunFolder {
   /**
    * Starts a run in a new folder, or in one that holds no results yet.
    * @param config the resolved configuration as YAML
+   * @param command that goes on with such a run, for messages
    * @throws {RunError} the folder holds a run already, is in use, or cannot be written
    */
-  static async create(folder: string, config: string): Promise<RunFolder> {
+  static async create(folder: string, config: string, command = 'train'): Promise<RunFolder> {
     const run = await RunFolder.lock(folder)
     try {
       if (await run.hasResults())
         throw new RunError(
-          `${folder} holds a run already. Go on with it: rlt train --resume ${folder}\n` +
+          `${folder} holds a run already. Go on with it: rlt ${command} --resume ${folder}\n` +
             'or start another beside it: --set output.folder=…',
         )
       await run.writeConfig(config)
@@ -68,8 +69,7 @@ export class RunFolder {
   private static async lock(folder: string): Promise<RunFolder> {
     const absolute = resolve(folder)
     try {
-      for (const part of ['checkpoints', 'completions'])
-        await mkdir(join(absolute, part), { recursive: true })
+      await mkdir(join(absolute, 'checkpoints'), { recursive: true })
     } catch (error) {
       throw new RunError(`The run folder ${folder} cannot be made: ${(error as Error).message}`, {
         cause: error,
@@ -104,20 +104,22 @@ export class RunFolder {
 
   async writeCompletions(step: number, rows: readonly CompletionRow[]): Promise<void> {
     const text = rows.map(row => `${JSON.stringify(row)}\n`).join('')
+    await mkdir(join(this.folder, 'completions'), { recursive: true })
     await writeFileAtomic(completionsFile(this.folder, step), text)
   }
 
   /**
    * @param write fills the folder with the model (`model.save(folder)`) and, in `folder/training/`, with what else is
    *   needed to go on; what it returns is kept as `training/state.json`
+   * @param best step of a checkpoint that stays whatever `keep` says
    * @returns the checkpoint's folder
    */
   async saveCheckpoint(
     step: number,
     write: (folder: string) => Promise<CheckpointState>,
-    { keep = Number.POSITIVE_INFINITY } = {},
+    { keep = Number.POSITIVE_INFINITY, best }: { keep?: number; best?: number | undefined } = {},
   ): Promise<string> {
-    return saveCheckpoint(this.checkpoints, step, write, keep)
+    return saveCheckpoint(this.checkpoints, step, write, { keep, best })
   }
 
   /**

@@ -3,16 +3,16 @@
  * What each line of it stands for is in `train/`.
  */
 import { parseConfig, type TrainConfigInput, trainKind } from '../config/index.js'
+import { learningRateAt } from './shared/learningRate.js'
+import { TrainingRun, type TrainOptions, type TrainResult } from './shared/run.js'
 import { estimateAdvantages } from './train/advantages.js'
 import { sampleAndScore } from './train/dynamicSampling.js'
-import { learningRateAt } from './train/learningRate.js'
 import { completionRows, metricsRow } from './train/metrics.js'
-import { TrainingRun, type TrainOptions, type TrainResult } from './train/run.js'
 import { Session } from './train/session.js'
 import { Stopwatch } from './train/stopwatch.js'
 import { updateTeacher } from './train/update.js'
 
-export type { TrainOptions, TrainResult } from './train/run.js'
+export type { TrainOptions, TrainResult } from './shared/run.js'
 
 /**
  * Trains a teacher.
@@ -28,7 +28,7 @@ export type { TrainOptions, TrainResult } from './train/run.js'
  */
 export async function train(input: TrainConfigInput, options: TrainOptions = {}): Promise<TrainResult> {
   const config = parseConfig(trainKind, input)
-  const run = await TrainingRun.open(config, options)
+  const run = await TrainingRun.open(trainKind, config, options)
   let session: Session | undefined
   try {
     session = await Session.start(config, run)
@@ -49,7 +49,7 @@ async function trainSteps(session: Session): Promise<void> {
   await evaluation.measureIfDue(run.step)
   while (run.step < config.training.steps) {
     const step = run.step + 1
-    const learningRate = learningRateAt(step, config)
+    const learningRate = learningRateAt(step, { ...config.optimizer, steps: config.training.steps })
     const clock = new Stopwatch()
 
     const { groups, rewards, replaced } = await sampleAndScore(session, step, clock)
@@ -62,7 +62,7 @@ async function trainSteps(session: Session): Promise<void> {
 
     const metrics = metricsRow({ step, groups, rewards, replaced, advantages, update, learningRate, clock })
     await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
-    if (run.isSaveDue(step)) await session.save()
+    if (run.isSaveDue(step, config.training.steps)) await session.save()
     await evaluation.measureIfDue(step)
   }
 }

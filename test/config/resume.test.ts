@@ -21,16 +21,16 @@ test('a run is gone on with where its folder is now', async t => {
   const folder = await run()
   const moved = `${folder}-moved`
   await rename(folder, moved)
-  t.is((await loadRunConfig(moved)).output.folder, moved)
+  t.is((await loadRunConfig(trainKind, moved)).output.folder, moved)
 })
 
 test('a run can be made longer', async t => {
-  t.is((await loadRunConfig(await run(), ['training.steps=999'])).training.steps, 999)
+  t.is((await loadRunConfig(trainKind, await run(), ['training.steps=999'])).training.steps, 999)
 })
 
 test('what would make it another run is refused by name, with what it was', async t => {
   const error = await t.throwsAsync(
-    loadRunConfig(await run(), ['sampling.temperature=1', 'students=[{model: z}]']),
+    loadRunConfig(trainKind, await run(), ['sampling.temperature=1', 'students=[{model: z}]']),
     {
       instanceOf: ConfigurationError,
     },
@@ -40,9 +40,12 @@ test('what would make it another run is refused by name, with what it was', asyn
 })
 
 test('setting an option to what it is changes nothing', async t => {
-  await t.notThrowsAsync(loadRunConfig(await run(), ['sampling.temperature=0.7']))
+  await t.notThrowsAsync(loadRunConfig(trainKind, await run(), ['sampling.temperature=0.7']))
 })
 
 test('a folder without a run is a usage error', async t => {
-  await t.throwsAsync(loadRunConfig(tmpdir()), { instanceOf: UsageError, message: /is not a run folder/ })
+  await t.throwsAsync(loadRunConfig(trainKind, tmpdir()), {
+    instanceOf: UsageError,
+    message: /is not a run folder/,
+  })
 })

@@ -1,14 +1,9 @@
 import test from 'ava'
-import { parseConfig, trainKind } from '../../lib/config/index.js'
-import { learningRateAt } from '../../lib/stages/train/learningRate.js'
-import { tinyConfig } from './tiny-run.js'
+import { type LearningRateCourse, learningRateAt } from '../../lib/stages/shared/learningRate.js'
 
-const course = (optimizer: object, steps: number) => {
-  const config = parseConfig(
-    trainKind,
-    tinyConfig({ optimizer: { learningRate: 1, ...optimizer }, training: { steps } }),
-  )
-  return Array.from({ length: steps }, (_, i) => learningRateAt(i + 1, config))
+const course = (changes: Partial<LearningRateCourse>, steps: number) => {
+  const options = { learningRate: 1, schedule: 'constant', warmupSteps: 0, steps, ...changes } as const
+  return Array.from({ length: steps }, (_, i) => learningRateAt(i + 1, options))
 }
 
 const near = (actual: number[], expected: number[]) =>
@@ -33,6 +28,6 @@ test('cosine: half a period', t => {
 })
 
 test('a warm-up as long as the run', t => {
-  for (const schedule of ['constant', 'linear', 'cosine'])
+  for (const schedule of ['constant', 'linear', 'cosine'] as const)
     t.deepEqual(course({ schedule, warmupSteps: 2 }, 2), [0.5, 1])
 })

@@ -53,7 +53,7 @@ async function readConfig(args: Arguments): Promise<TrainConfig> {
   if (args.resume !== undefined) {
     if (args.dtype !== undefined)
       throw new UsageError('--dtype cannot be changed with --resume: the run would not be the same')
-    return withModelArguments(await loadRunConfig(args.resume, sets), args)
+    return withModelArguments(await loadRunConfig(trainKind, args.resume, sets), args)
   }
   if (args.config === undefined) throw new UsageError(await whatToType())
   const { config } = await loadConfig(trainKind, args.config, sets)

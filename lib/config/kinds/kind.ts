@@ -15,3 +15,9 @@ export interface ConfigKind<T> {
    */
   placeholders: Readonly<Record<string, unknown>>
 }
+
+/** Of a stage that trains in a run folder. */
+export interface RunKind<T> extends ConfigKind<T> {
+  /** Options that can change when a run is gone on with: none of them enters what a finished step computed. */
+  changeable: readonly string[]
+}

@@ -1,11 +1,22 @@
 import { impossibleCombinations } from '../combinations.js'
 import { type TrainConfig, trainSchema } from '../schema.js'
-import type { ConfigKind } from './kind.js'
+import type { RunKind } from './kind.js'
 
 /** Configuration of `rlt train`. */
-export const trainKind: ConfigKind<TrainConfig> = {
+export const trainKind: RunKind<TrainConfig> = {
   name: 'train',
   schema: trainSchema,
   checkCombinations: impossibleCombinations,
   placeholders: { teacher: { model: '?' }, students: [{ model: '?' }], data: { train: { path: '?' } } },
+  changeable: [
+    'device',
+    'threads',
+    'teacher.checkpointActivations',
+    'training.steps',
+    'training.tokenBudget',
+    'training.saveEvery',
+    'training.keepCheckpoints',
+    'training.evaluateEvery',
+    'training.heldOutCompletions',
+  ],
 }

@@ -1,5 +1,5 @@
 /** Which files of a data set's repository make up a split. */
-import type { DataSource } from '../../config/index.js'
+import type { RowSource } from '../../config/index.js'
 import { nearest } from '../../config/suggest.js'
 import { DataError } from '../../errors.js'
 
@@ -16,7 +16,7 @@ export type SplitFiles = string[] | undefined
  */
 export function chooseFiles(
   paths: readonly string[],
-  { hub, split, config }: Pick<DataSource, 'hub' | 'split' | 'config'>,
+  { hub, split, config }: Pick<RowSource, 'hub' | 'split' | 'config'>,
   path: string,
 ): SplitFiles {
   const naming = new RegExp(`(^|[/._-])${escapePattern(split)}[/._-]`)
@@ -39,7 +39,7 @@ export function chooseFiles(
   )
 }
 
-export function noSuchSplit(source: DataSource, path: string, paths: readonly string[]): DataError {
+export function noSuchSplit(source: RowSource, path: string, paths: readonly string[]): DataError {
   const data = paths.filter(file => extensions.some(end => file.endsWith(end)))
   const meant = nearest(source.split, new Set(data.flatMap(file => file.split(/[/.-]/))))
   const where = source.config === null ? '' : ` of the configuration ${source.config}`

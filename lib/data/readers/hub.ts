@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { datasetInfo, HubApiError, type ListFileEntry, listFiles } from '@huggingface/hub'
-import type { DataSource } from '../../config/index.js'
+import type { RowSource } from '../../config/index.js'
 import { AbortedError, DataError } from '../../errors.js'
 import {
   type DownloadProgress,
@@ -31,7 +31,7 @@ const parquetBranch = 'refs/convert/parquet'
  * @param path of the source in the configuration, for messages
  * @throws {DataError} no such data set, split or configuration, or it cannot be fetched
  */
-export async function hubFiles(source: DataSource, path: string, options: HubOptions): Promise<string[]> {
+export async function hubFiles(source: RowSource, path: string, options: HubOptions): Promise<string[]> {
   const [name = '', revision] = source.hub!.split('@')
   const cache = new RepositoryCache('dataset', name)
   const revisions = revision === undefined ? ['main', parquetBranch] : [revision]
@@ -53,7 +53,7 @@ export async function hubFiles(source: DataSource, path: string, options: HubOpt
 }
 
 async function fetchFiles(
-  source: DataSource,
+  source: RowSource,
   name: string,
   revisions: readonly string[],
   cache: RepositoryCache,
@@ -113,7 +113,7 @@ async function listRevision(
 
 /** What an earlier fetch of the same revision left, if it is all of the split. */
 async function cachedFiles(
-  source: DataSource,
+  source: RowSource,
   revisions: readonly string[],
   cache: RepositoryCache,
 ): Promise<SplitFiles> {

@@ -6,6 +6,7 @@ import type { ConfigKind } from '../../config/index.js'
 import { evaluateStage } from './stages/evaluate.js'
 import { explainStage } from './stages/explain.js'
 import { rankStage } from './stages/rank.js'
+import { distillStage, warmupStage } from './stages/sft.js'
 import { trainStage } from './stages/train.js'
 
 export interface StageProgress {
@@ -42,8 +43,10 @@ export interface PipelineStage<Config extends object = object> {
 }
 
 export const pipelineStages: Readonly<Record<string, PipelineStage>> = {
+  warmup: warmupStage,
   train: trainStage,
   explain: explainStage,
+  distill: distillStage,
   evaluate: evaluateStage,
   rank: rankStage,
 }

@@ -1,10 +1,10 @@
 /** The models of a run. Weights that are the same and stay so are in memory once. */
 import { join } from 'node:path'
 import type { TrainConfig } from '../../config/index.js'
-import { type LoadOptions, Model } from '../../engine/index.js'
-import { type ModelFiles, resolveModel } from '../../models/index.js'
+import type { Model } from '../../engine/index.js'
+import type { TrainingRun } from '../shared/run.js'
 import { checkNaturalness, type Student } from '../shared/students.js'
-import type { TrainingRun } from './run.js'
+import { loadModel, loadTrained, takeWeights } from '../shared/trained-model.js'
 
 export interface Models {
   teacher: Model
@@ -34,19 +34,7 @@ export async function loadModels(
     keep(model)
     return model
   }
-  const load = async (name: string, wanted: Dtype | 'auto', options: LoadOptions = {}) => {
-    const model = await Model.load(await fetchModel(name, run), {
-      ...{ dtype: wanted, device: config.device, signal: run.signal },
-      ...(config.threads > 0 ? { threads: config.threads } : {}),
-      ...options,
-    })
-    return kept(model)
-  }
-
-  const teacher = await load(config.teacher.model, dtype ?? config.teacher.dtype, {
-    trainable: true,
-    ...adapterOf(config, run),
-  })
+  const teacher = kept(await loadTrained(config.teacher, dtype, config, config.training.seed, run))
   let initial: Model | undefined
   /**
    * The teacher before any training: one model for a frozen reference and for students that are to be it. With LoRA, it
@@ -61,10 +49,10 @@ export async function loadModels(
   for (const { model: name, dtype: wanted, weight } of config.students) {
     const model =
       name !== 'teacher'
-        ? await load(name, wanted)
+        ? kept(await loadModel(name, wanted, config, run))
         : wanted === 'auto' || wanted === teacher.dtype
           ? await initialTeacher()
-          : await load(config.teacher.model, wanted)
+          : kept(await loadModel(config.teacher.model, wanted, config, run))
     const sharesTokenizer = model.tokenizer.fingerprint === teacher.tokenizer.fingerprint
     checkNaturalness({ name, sharesTokenizer }, config.teacher.model, config.reward)
     students.push({ name, model, weight, sharesTokenizer })
@@ -78,42 +66,9 @@ export async function loadModels(
 
   if (run.resumedFrom !== undefined) {
     const { folder } = run.resumedFrom
-    if (!teacher.lora) await takeWeights(teacher, folder, config)
+    if (!teacher.lora) await takeWeights(teacher, folder, config.device)
     if (reference !== undefined && config.reference.kind === 'blended')
-      await takeWeights(reference, join(folder, 'training', 'reference'), config)
+      await takeWeights(reference, join(folder, 'training', 'reference'), config.device)
   }
   return { teacher, students, reference }
-}
-
-/** The adapters of the teacher: new ones, or those of the checkpoint that the run goes on from. */
-function adapterOf(
-  { teacher: { lora }, training: { seed } }: TrainConfig,
-  { resumedFrom }: TrainingRun,
-): Pick<LoadOptions, 'lora' | 'adapter'> {
-  if (lora === null) return {}
-  if (resumedFrom !== undefined) return { adapter: adapterFolder(resumedFrom.folder) }
-  return { lora: { ...lora, alpha: lora.alpha ?? undefined, seed } }
-}
-
-/** A checkpoint is a complete model, adapters merged; they themselves lie in it too, where PEFT loads them. */
-export const adapterFolder = (checkpoint: string): string => join(checkpoint, 'adapter')
-
-/**
- * The weights of a checkpoint into a model that is there. The model remains one of its original files: a checkpoint is
- * removed when newer ones follow, and with it the tokenizer that later checkpoints are to be given.
- */
-async function takeWeights(model: Model, folder: string, { device }: TrainConfig): Promise<void> {
-  const saved = await Model.load({ kind: 'folder', folder }, { dtype: model.dtype, device })
-  try {
-    await model.copyParametersFrom(saved)
-  } finally {
-    saved.dispose()
-  }
-}
-
-async function fetchModel(name: string, run: TrainingRun): Promise<ModelFiles> {
-  return resolveModel(name, {
-    ...(run.signal ? { signal: run.signal } : {}),
-    onProgress: ({ bytes, totalBytes = 0 }) => run.phase('load', run.step + 1, bytes, totalBytes),
-  })
 }

@@ -1,6 +1,6 @@
 import type { TrainConfig } from '../../config/index.js'
 import type { Model, TokenGroup } from '../../engine/index.js'
-import type { TrainingRun } from './run.js'
+import type { TrainingRun } from '../shared/run.js'
 
 /** The policy that the teacher is kept near to, by beta times the KL divergence from it. */
 export class Reference {

@@ -6,13 +6,14 @@ import { AdamW, type Model } from '../../engine/index.js'
 import type { Tokenizer } from '../../models/index.js'
 import { loadTerms, type Term } from '../../rewards/index.js'
 import { type CompletionRow, type MetricsRow, RunError } from '../../runs/index.js'
+import type { TrainingRun } from '../shared/run.js'
 import type { Student } from '../shared/students.js'
+import { optimizerFile, saveTrained } from '../shared/trained-model.js'
 import { adviceOn } from './advice.js'
 import { Evaluation } from './evaluation.js'
-import { adapterFolder, loadModels } from './models.js'
+import { loadModels } from './models.js'
 import { Questions } from './questions.js'
 import { Reference } from './reference.js'
-import type { TrainingRun } from './run.js'
 
 /** Kept in a checkpoint as training/state.json. Where the data are gone on with follows from the step. */
 type State = {
@@ -128,8 +129,7 @@ export class Session {
 
   async save(): Promise<void> {
     await this.run.save(async folder => {
-      await this.teacher.save(folder)
-      if (this.teacher.lora) await this.teacher.saveAdapter(adapterFolder(folder), this.config.teacher.model)
+      await saveTrained(this.teacher, folder, this.config.teacher.model)
       await this.optimizer.save(optimizerFile(folder))
       await this.reference.save(join(folder, 'training', 'reference'))
       const { dtype } = this.teacher
@@ -137,26 +137,15 @@ export class Session {
     })
   }
 
-  /** After an error or an abort: what was learned since the last checkpoint is not to be lost. */
+  /** As {@link TrainingRun.saveUnsavedSteps}. */
   async saveUnsavedSteps(cause: unknown): Promise<void> {
-    if (!this.betweenSteps || this.run.step === this.run.savedStep) return
-    try {
-      await this.save()
-    } catch (error) {
-      // The run's own failure is what its user has to hear of; where there is none, this is it.
-      if (this.run.wasAborted(cause)) throw error
-      this.run.warn(
-        `the steps after step ${this.run.savedStep} could not be saved: ${(error as Error).message}`,
-      )
-    }
+    if (this.betweenSteps) await this.run.saveUnsavedSteps(cause, () => this.save())
   }
 
   dispose(): void {
     for (const disposable of this.parts.disposables) disposable.dispose()
   }
 }
-
-const optimizerFile = (checkpoint: string) => join(checkpoint, 'training', 'optimizer.safetensors')
 
 /** The rows that all models can read. */
 async function keepFitting(

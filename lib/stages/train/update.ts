@@ -1,8 +1,8 @@
 /** From advantages to new weights: the policy loss, and AdamW. */
-import { freemem } from 'node:os'
 import { permutation, purposes } from '../../data/index.js'
-import type { LossStatistics, Model, PerToken } from '../../engine/index.js'
+import type { LossStatistics, PerToken } from '../../engine/index.js'
 import type { ExplanationGroup } from '../shared/sampling.js'
+import { shouldRecompute } from '../shared/trained-model.js'
 import type { StepAdvantages } from './advantages.js'
 import { importanceSampling } from './importanceSampling.js'
 import { policyLoss } from './loss.js'
@@ -74,7 +74,11 @@ export async function updateTeacher(input: UpdateInput, session: Session): Promi
       ),
       {
         temperature,
-        checkpoint: shouldRecompute(teacher, session),
+        checkpoint: shouldRecompute(
+          teacher,
+          config.teacher.checkpointActivations,
+          config.training.tokenBudget,
+        ),
         onProgress: share => run.phase('train', step, update + share, updates),
         ...callOptions,
         // Once the weights have changed, the step is brought to its end even if the run is aborted.
@@ -140,19 +144,4 @@ function gapOf(sampled: PerToken, recomputed: PerToken): number {
         tokens++
       }
   return sum / Math.max(1, tokens)
-}
-
-/**
- * auto: on a GPU, whose memory is the scarcer, always; on a CPU, if the activations of one pack would take more than
- * a quarter of the free memory.
- */
-function shouldRecompute(teacher: Model, { config }: Session): boolean {
-  const { checkpointActivations } = config.teacher
-  if (checkpointActivations !== 'auto') return checkpointActivations === 'always'
-  if (teacher.device !== 'cpu') return true
-  const { layers, hiddenSize, intermediateSize } = teacher.configuration
-  // Kept for a token in a layer: about ten vectors of the hidden size and four of the feed-forward network's.
-  const perToken = layers * (10 * hiddenSize + 4 * intermediateSize) * (teacher.dtype === 'float32' ? 4 : 2)
-  const { tokenBudget } = config.training
-  return perToken * (tokenBudget > 0 ? tokenBudget : 2048) > freemem() / 4
 }

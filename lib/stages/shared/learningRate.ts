@@ -1,15 +1,24 @@
-import type { TrainConfig } from '../../config/index.js'
+export interface LearningRateCourse {
+  /** The highest rate. */
+  learningRate: number
+  schedule: 'constant' | 'linear' | 'cosine'
+  warmupSteps: number
+  /** Of the whole run. */
+  steps: number
+}
 
 /**
  * Of step `step`, from 1: rises from 0 in equal parts, the full rate being that of step `warmupSteps`, and then stays
  * (constant) or falls to 0 after the last step along a line or half a cosine.
  */
-export function learningRateAt(step: number, { optimizer, training }: TrainConfig): number {
-  const { learningRate, schedule, warmupSteps } = optimizer
+export function learningRateAt(
+  step: number,
+  { learningRate, schedule, warmupSteps, steps }: LearningRateCourse,
+): number {
   if (step <= warmupSteps) return (learningRate * step) / warmupSteps
   // Warm-up ends in a step of full rate; without one, the first step is it.
   const first = Math.max(1, warmupSteps)
-  const progress = (step - first) / (training.steps - first + 1)
+  const progress = (step - first) / (steps - first + 1)
   switch (schedule) {
     case 'constant':
       return learningRate

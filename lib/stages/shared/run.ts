@@ -1,6 +1,5 @@
-/** The run as its folder and its watchers see it: which step it is at, what is saved, what is told. */
-import { formatConfig, type TrainConfig } from '../../config/index.js'
-import { AbortedError } from '../../errors.js'
+/** A training run as its folder and its watchers see it: which step it is at, what is saved, what is told. */
+import { formatConfig, type RunKind } from '../../config/index.js'
 import type { Phase, TrainEvent } from '../../report/index.js'
 import {
   type CheckpointState,
@@ -9,6 +8,7 @@ import {
   type MetricsRow,
   RunFolder,
 } from '../../runs/index.js'
+import { wasAborted } from './aborted.js'
 
 export interface TrainOptions {
   /** Aborting ends the run: the steps finished until then are saved, and `train` returns. */
@@ -31,6 +31,12 @@ export interface TrainResult {
   finished: boolean
 }
 
+/** What a run needs to know of its configuration. */
+interface RunConfig {
+  output: { folder: string }
+  training: { saveEvery: number; keepCheckpoints: number }
+}
+
 export class TrainingRun {
   /** Steps that are finished: their metrics are on the disk. */
   step: number
@@ -39,7 +45,7 @@ export class TrainingRun {
   private checkpoint: string | undefined
 
   private constructor(
-    private readonly config: TrainConfig,
+    private readonly config: RunConfig,
     private readonly folder: RunFolder,
     /** Where the run goes on from; undefined for a run from its beginning. */
     readonly resumedFrom: FoundCheckpoint | undefined,
@@ -50,10 +56,14 @@ export class TrainingRun {
     this.checkpoint = resumedFrom?.folder
   }
 
-  static async open(config: TrainConfig, options: TrainOptions): Promise<TrainingRun> {
+  static async open<Config extends RunConfig>(
+    kind: RunKind<Config>,
+    config: Config,
+    options: TrainOptions,
+  ): Promise<TrainingRun> {
     const yaml = formatConfig(config)
     if (!options.resume) {
-      const folder = await RunFolder.create(config.output.folder, yaml)
+      const folder = await RunFolder.create(config.output.folder, yaml, kind.name)
       return new TrainingRun(config, folder, undefined, options)
     }
     const folder = await RunFolder.open(config.output.folder)
@@ -78,23 +88,28 @@ export class TrainingRun {
     return this.options.signal
   }
 
-  async finishStep(metrics: MetricsRow, completions: readonly CompletionRow[]): Promise<void> {
-    await this.folder.writeCompletions(metrics.step, completions)
+  /** @param completions what was sampled in the step; undefined where nothing is */
+  async finishStep(metrics: MetricsRow, completions?: readonly CompletionRow[]): Promise<void> {
+    if (completions !== undefined) await this.folder.writeCompletions(metrics.step, completions)
     await this.folder.appendMetrics(metrics)
     this.step = metrics.step
     this.options.onStep?.(metrics)
   }
 
-  isSaveDue(step: number): boolean {
-    const { saveEvery, steps } = this.config.training
+  /** @param steps of the whole run */
+  isSaveDue(step: number, steps: number): boolean {
+    const { saveEvery } = this.config.training
     return step === steps || (saveEvery > 0 && step % saveEvery === 0)
   }
 
-  /** @param write fills the folder and returns the state to go on from, as in {@link RunFolder.saveCheckpoint} */
-  async save(write: (folder: string) => Promise<CheckpointState>): Promise<void> {
+  /**
+   * @param write fills the folder and returns the state to go on from, as in {@link RunFolder.saveCheckpoint}
+   * @param best step of a checkpoint that is not to be removed
+   */
+  async save(write: (folder: string) => Promise<CheckpointState>, best?: number): Promise<void> {
     this.phase('save', this.step, 0, 1)
     const keep = this.config.training.keepCheckpoints
-    this.checkpoint = await this.folder.saveCheckpoint(this.step, write, { keep })
+    this.checkpoint = await this.folder.saveCheckpoint(this.step, write, { keep, best })
     this.savedStep = this.step
     this.tell({ type: 'checkpoint', step: this.step, folder: this.checkpoint })
   }
@@ -104,11 +119,31 @@ export class TrainingRun {
   }
 
   wasAborted(error: unknown): boolean {
-    return this.signal?.aborted === true && (error instanceof AbortedError || error === this.signal.reason)
+    return wasAborted(error, this.signal)
+  }
+
+  /**
+   * After an error or an abort: what was learned since the last checkpoint is not to be lost.
+   * @param cause of the end of the run
+   */
+  async saveUnsavedSteps(cause: unknown, save: () => Promise<void>): Promise<void> {
+    if (this.step === this.savedStep) return
+    try {
+      await save()
+    } catch (error) {
+      // The run's own failure is what its user has to hear of; where there is none, this is it.
+      if (this.wasAborted(cause)) throw error
+      this.warn(`the steps after step ${this.savedStep} could not be saved: ${(error as Error).message}`)
+    }
   }
 
   async close(): Promise<void> {
     await this.folder.close()
+  }
+
+  /** @param steps of the whole run */
+  begin(steps: number): void {
+    this.tell({ type: 'begin', steps })
   }
 
   phase(phase: Phase, step: number, done: number, total: number): void {
