@@ -12,7 +12,17 @@ async function file(name: string, text: string): Promise<string> {
   return path
 }
 
-const commands = ['train', 'pipeline', 'generate', 'logprobs', 'report', 'bench', 'doctor']
+const commands = [
+  'train',
+  'warmup',
+  'distill',
+  'pipeline',
+  'generate',
+  'logprobs',
+  'report',
+  'bench',
+  'doctor',
+]
 
 test('--help lists the commands and ends with 0', async t => {
   const { code, stdout } = await rlt(['--help'])
@@ -28,7 +38,7 @@ for (const command of commands)
     t.regex(stdout, /--json/)
   })
 
-for (const command of ['train', 'pipeline', 'generate', 'logprobs'])
+for (const command of ['train', 'warmup', 'distill', 'pipeline', 'generate', 'logprobs'])
   test(`rlt ${command} takes the options of every command that loads a model`, async t => {
     const { stdout } = await rlt([command, '--help'])
     for (const option of ['--dtype', '--device', '--threads']) t.true(stdout.includes(option))
