@@ -105,6 +105,9 @@ function curves(rows: readonly MetricsRow[], heldOut: readonly MetricsRow[]): st
       width: 940,
       height: 260,
     },
+    ...keys
+      .filter(key => key.startsWith('reward/'))
+      .map(key => ({ title: title(key), series: ofSteps(key) })),
     {
       title: 'Loss',
       series: [
@@ -114,9 +117,6 @@ function curves(rows: readonly MetricsRow[], heldOut: readonly MetricsRow[]): st
           : []),
       ],
     },
-    ...keys
-      .filter(key => key.startsWith('reward/'))
-      .map(key => ({ title: title(key), series: ofSteps(key) })),
     { title: 'KL divergence from the reference', series: ofSteps('kl_ref') },
     { title: 'Entropy of the policy', series: ofSteps('entropy'), unit: 'nats a token' },
     {

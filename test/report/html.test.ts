@@ -143,3 +143,18 @@ test('a long run is drawn with its running mean', async t => {
 test('a folder that is not a run is a usage error', async t => {
   await t.throwsAsync(writeReport('/nowhere'), { instanceOf: UsageError, message: /is not a run folder/ })
 })
+
+test('a run without a reward shows its loss, and that on held-out rows beside it', async t => {
+  const losses = [4, 3.5, 3.25].map((loss, i) => ({ step: i + 1, loss, lr: 1e-5, seconds: 2 }))
+  const heldOut = [
+    { step: 0, 'held_out/loss': 4.125 },
+    { step: 3, 'held_out/loss': 3.375 },
+  ]
+  const { document } = await report(losses, [], 'a: 1\n', heldOut)
+  const [first] = document.querySelectorAll('figure')
+  t.is(first!.querySelector('figcaption')!.textContent, 'Loss')
+  t.regex(first!.querySelector('.legend')!.textContent!, /each step.*held-out rows/)
+  const terms = [...document.querySelectorAll('dt')].map(term => term.textContent)
+  t.is(terms[0], 'Held-out loss, before → after')
+  t.is(document.querySelector('dd')!.textContent, '4.125 → 3.375')
+})

@@ -91,3 +91,12 @@ test('explanations that were not ended are told, and what to do when none was', 
       'step 2/2  reward -1  no explanation was ended: raise sampling.maxNewTokens\n',
   )
 })
+
+test('where nothing is rewarded the loss comes first, and how many steps there are may be told later', t => {
+  const stream = new Recorder(false)
+  const view = createTerminalView(0, stream as TerminalStream)
+  view.event({ type: 'begin', steps: 8 })
+  view.step({ step: 2, loss: 1.2345, entropy: 2, lr: 1e-5, loss_tokens: 300, tokens: 900, seconds: 4 })
+  view.close()
+  t.is(stream.text, 'step 2/8  loss 1.234  lr 1.0e-5  900 tokens  4.0 s\n')
+})

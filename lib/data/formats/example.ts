@@ -6,6 +6,7 @@
  * a model has to learn to stop.
  */
 import type { FormatConfig } from '../../config/index.js'
+import { concatenate } from '../../engine/packing.js'
 import type { Tokenizer } from '../../models/index.js'
 import type { Trace } from '../traces.js'
 import { chatPrompt } from './chat.js'
@@ -32,7 +33,7 @@ export function warmupExample(
   const closing = format.endOfExplanation === 'endOfTurn' ? '' : space + format.endOfExplanation.tag
   return {
     prompt: teacherPrompt(trace, format, tokenizer),
-    completion: join(tokenizer.encode(trace.explanation + closing), end),
+    completion: concatenate([tokenizer.encode(trace.explanation + closing), end]),
   }
 }
 
@@ -51,7 +52,7 @@ export function distillExample(
   const rest = fill(format.studentAssistant.slice(opening.length), trace)
   return {
     prompt: tokenizer.encode(chatPrompt(tokenizer, format.studentSystem, user)),
-    completion: join(tokenizer.encode(opening), tokenizer.encode(rest), end),
+    completion: concatenate([tokenizer.encode(opening), tokenizer.encode(rest), end]),
   }
 }
 
@@ -71,14 +72,4 @@ export function endOfTurn(tokenizer: Tokenizer): Int32Array {
   if (last >= 0) return tokens.slice(0, last + 1)
   const end = tokenizer.endOfSequenceToken
   return Int32Array.from(end === undefined ? [] : [end])
-}
-
-function join(...parts: readonly Int32Array[]): Int32Array {
-  const whole = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let place = 0
-  for (const part of parts) {
-    whole.set(part, place)
-    place += part.length
-  }
-  return whole
 }

@@ -32,10 +32,15 @@ export class Evaluation {
     )?.step
   }
 
-  /** Before the first step, and at last. */
-  get losses(): { before: number; after: number } | undefined {
-    const [first, last] = [this.rows[0], this.rows.at(-1)]
-    return first && last && { before: lossOf(first), after: lossOf(last) }
+  /** @returns undefined if none was measured after this step */
+  lossAfter(step: number): number | undefined {
+    const row = this.rows.find(row => row.step === step)
+    return row && lossOf(row)
+  }
+
+  /** Step of the latest measurement; undefined if there is none. */
+  get latestStep(): number | undefined {
+    return this.rows.at(-1)?.step
   }
 
   /**
@@ -58,9 +63,10 @@ export class Evaluation {
 
   private async measure(step: number): Promise<void> {
     const { model, run, callOptions } = this.session
+    const rows = this.examples.length
     const started = performance.now()
     const logProbs = await model.logProbs(this.examples.map(tokenGroup), {
-      onProgress: share => run.phase('evaluate', step, share, 1),
+      onProgress: share => run.phase('evaluate', step, Math.round(share * rows), rows),
       ...callOptions,
     })
     const tokens = lossTokensOf(this.examples)
@@ -68,7 +74,7 @@ export class Evaluation {
     const row = {
       step,
       'held_out/loss': -sum / tokens,
-      'held_out/rows': this.examples.length,
+      'held_out/rows': rows,
       'held_out/loss_tokens': tokens,
       'held_out/seconds': (performance.now() - started) / 1000,
     }
@@ -78,11 +84,12 @@ export class Evaluation {
       this.rows.map(line => `${JSON.stringify(line)}\n`).join(''),
     )
     const when = step === 0 ? 'before training' : `after step ${step}`
-    run.inform(
-      `held-out loss ${when}: ${row['held_out/loss'].toFixed(4)} (${tokens} tokens of ${row['held_out/rows']} rows)`,
-    )
+    run.inform(`held-out loss ${when}: ${row['held_out/loss'].toFixed(4)} (${tokens} tokens of ${rows} rows)`)
   }
 }
 
-/** Null is what a loss that is not a number is written as. */
-const lossOf = (row: MetricsRow) => row['held_out/loss'] ?? Number.NaN
+/** A loss that is not finite, which is written as null, is worse than any other. */
+function lossOf(row: MetricsRow): number {
+  const loss = row['held_out/loss']
+  return Number.isFinite(loss) ? loss! : Number.POSITIVE_INFINITY
+}

@@ -21,7 +21,10 @@ export interface SftResult {
   step: number
   /** Steps of the whole run; undefined if it was stopped before they could be counted. */
   steps: number | undefined
-  /** Mean negative log-likelihood of a token of the held-out rows, in nats; undefined where none are held out. */
+  /**
+   * Mean negative log-likelihood of a token of the held-out rows, in nats: before training, and of `model` (of the latest
+   * measurement where there is none yet). Undefined where no rows are held out.
+   */
   heldOutLoss: { before: number; after: number } | undefined
   /** False if the run was stopped by its signal. */
   finished: boolean

@@ -122,23 +122,28 @@ export class SftSession {
     const { evaluation, config, run } = this
     const step = (config.output.model === 'best' ? evaluation.bestStep : undefined) ?? run.step
     await writeModelFolder(run.path, step)
-    const losses = evaluation.losses
-    if (losses !== undefined && losses.after > losses.before)
+    const before = evaluation.lossAfter(0)
+    const after = evaluation.lossAfter(step)
+    if (before !== undefined && after !== undefined && after > before)
       run.warn(
-        `the held-out loss was lower before training (${losses.before.toFixed(4)}) than it is now ` +
-          `(${losses.after.toFixed(4)}): take a lower optimizer.learningRate, or fewer epochs`,
+        `the held-out loss was lower before training (${before.toFixed(4)}) than it is after (${after.toFixed(4)}): ` +
+          'take a lower optimizer.learningRate, or fewer epochs',
       )
     return step
   }
 
   /** @param modelStep undefined where the run was stopped before its end */
   result(modelStep?: number): SftResult {
+    const { evaluation, batches } = this
     const { path, step } = this.run
-    const finished = modelStep !== undefined
+    const before = evaluation.lossAfter(0)
+    const after = evaluation.lossAfter(modelStep ?? evaluation.latestStep ?? 0)
     return {
       folder: path,
-      model: finished ? join(path, 'model') : undefined,
-      ...{ modelStep, step, steps: this.batches.steps, heldOutLoss: this.evaluation.losses, finished },
+      model: modelStep === undefined ? undefined : join(path, 'model'),
+      ...{ modelStep, step, steps: batches.steps },
+      heldOutLoss: before === undefined || after === undefined ? undefined : { before, after },
+      finished: modelStep !== undefined,
     }
   }
 

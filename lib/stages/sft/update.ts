@@ -28,7 +28,7 @@ export async function updateModel(
     { kind: 'sft', weights: tokenMean(examples) },
     {
       checkpoint: shouldRecompute(model, config.model.checkpointActivations, config.training.tokenBudget),
-      onProgress: share => run.phase('train', step, share, 1),
+      onProgress: share => run.phase('train', step, Math.round(share * examples.length), examples.length),
       ...callOptions,
     },
   )
