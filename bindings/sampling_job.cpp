@@ -86,6 +86,7 @@ Napi::Value sampleJob(const Napi::CallbackInfo& info, std::shared_ptr<Decoder> d
   SamplerLimits limits;
   limits.maxNewTokens = integerArgument(object.Get("maxNewTokens"), "maxNewTokens", 0);
   limits.cacheBytes = integerArgument(object.Get("cacheBytes"), "cacheBytes", 0);
+  limits.prefillTokens = integerArgument(object.Get("prefillTokens"), "prefillTokens", 1);
   const auto stopTokens = int32ArrayArgument(object.Get("stopTokens"), "stopTokens");
   limits.stopTokens.assign(stopTokens.begin(), stopTokens.end());
 
@@ -99,8 +100,15 @@ Napi::Value sampleJob(const Napi::CallbackInfo& info, std::shared_ptr<Decoder> d
 
   return EngineThread::of(env).submit(env, {info[4], info[5]}, functionArgument(info[6], "onTokens"), [=](JobContext& context) -> Settle {
     Observer observer(context, stopFlags);
-    rlt::sample(*decoder, requests, limits, options, observer, Cancellation(cancel));
-    return [](Napi::Env env) { return env.Undefined(); };
+    const SamplingStatistics statistics = rlt::sample(*decoder, requests, limits, options, observer, Cancellation(cancel));
+    return [=](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("preemptions", static_cast<double>(statistics.preemptions));
+      result.Set("recomputedTokens", static_cast<double>(statistics.recomputedTokens));
+      result.Set("peakSequences", static_cast<double>(statistics.peakSequences));
+      result.Set("peakCacheBytes", static_cast<double>(statistics.peakCacheBytes));
+      return result;
+    };
   });
 }
 

@@ -8,7 +8,7 @@
 
 namespace rlt::bindings {
 
-/// sample(tokens, layout, seeds, options, stopFlags, cancel, onTokens) → Promise<void>
+/// sample(tokens, layout, seeds, options, stopFlags, cancel, onTokens) → Promise<statistics>
 ///
 /// `tokens` are the prefixes one after another, `layout` two numbers a request (prefix length, samples), `seeds` a
 /// BigUint64Array with one a request. Sequences are the samples counted over all requests. `onTokens(sequences,

@@ -42,6 +42,15 @@ export function benchedKernels(quick: boolean): KernelAtSize[] {
       { groups: 1, prefix: 512, samples: 1, suffix: 64, ...heads },
       ...(quick ? [] : [{ groups: 8, prefix: 512, samples: 8, suffix: 256, ...heads }]),
     ),
+    ...of(
+      ['chunk-attention'],
+      ...(quick
+        ? [{ chunks: 1, shared: 0, history: 64, tokens: 32, ...heads }]
+        : [
+            { chunks: 1, shared: 0, history: 3072, tokens: 1024, ...heads },
+            { chunks: 4, shared: 200, history: 0, tokens: 512, ...heads },
+          ]),
+    ),
     ...of(both('rms-norm'), { tokens: packed, width: 576 }),
     ...of(both('rotary'), { tokens: packed, ...heads }),
     ...of(both('swiglu'), { tokens: packed, width: 1536 }),

@@ -95,6 +95,12 @@ export const oddSizes: readonly KernelAtSize[] = [
   ]),
   ...[1, 15, 17, 33].map(suffix => decode({ prefix: 19, suffix })),
   ...[1, 15, 16, 33].map(prefix => decode({ prefix, suffix: 5 })),
+  ...[1, 15, 16, 33].map(tokens => chunk({ shared: 0, history: 32, tokens })),
+  ...[1, 15, 16, 33].map(history => chunk({ shared: 0, history, tokens: 37 })),
+  ...[1, 15, 16, 33].map(shared => chunk({ shared, history: 16, tokens: 21 })),
+  ...[64, 80, 128].map(headSize => chunk({ shared: 17, history: 0, tokens: 19, headSize })),
+  chunk({ shared: 0, history: 21, tokens: 35, heads: 1, keyValueHeads: 1 }),
+  chunk({ shared: 0, history: 301, tokens: 277, chunks: 1 }),
   ...[64, 80, 128].map(headSize => decode({ prefix: 17, suffix: 9, headSize })),
   decode({ prefix: 1, suffix: 1, groups: 1, samples: 1, heads: 1, keyValueHeads: 1 }),
   decode({ prefix: 17, suffix: 3, samples: 17 }), // more samples than a task takes
@@ -123,6 +129,13 @@ function ofTokens(tokens: number, width: number): KernelAtSize[] {
 
 function group(name: string, sizes: KernelSizes): KernelAtSize {
   return { name, sizes: { groups: 2, suffixes: 3, heads: 6, keyValueHeads: 2, headSize: 64, ...sizes } }
+}
+
+function chunk(sizes: KernelSizes): KernelAtSize {
+  return {
+    name: 'chunk-attention',
+    sizes: { chunks: 2, heads: 6, keyValueHeads: 2, headSize: 64, ...sizes },
+  }
 }
 
 function decode(sizes: KernelSizes): KernelAtSize {

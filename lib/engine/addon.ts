@@ -39,6 +39,13 @@ export interface NativeLossStatistics {
   logProbs: Float32Array
 }
 
+export interface NativeSamplingStatistics {
+  preemptions: number
+  recomputedTokens: number
+  peakSequences: number
+  peakCacheBytes: number
+}
+
 export type OnTokens = (
   sequences: Int32Array,
   tokens: Int32Array,
@@ -65,12 +72,13 @@ export interface NativeModel {
       minP: number
       maxNewTokens: number
       cacheBytes: number
+      prefillTokens: number
       stopTokens: Int32Array
     },
     stopFlags: Int32Array,
     cancel: Int32Array,
     onTokens: OnTokens,
-  ): Promise<void>
+  ): Promise<NativeSamplingStatistics>
   backward(
     tokens: Int32Array,
     layout: Int32Array,

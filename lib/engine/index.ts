@@ -9,6 +9,7 @@ export type {
   SampleOptions,
   SampleRequest,
   SamplingFinish,
+  SamplingStatistics,
 } from './sampling.js'
 export type { SaveOptions } from './save.js'
 export { defaultDtype, peakMemoryBytes, resetPeakMemory, systemInformation } from './system.js'

@@ -48,10 +48,32 @@ export interface SampleOptions extends Omit<CallOptions, 'onProgress'> {
   seed?: number | bigint
   /** Token ids and texts that end a sample. Default: the model's end-of-sequence tokens. */
   stop?: readonly (string | number)[]
-  /** Budget for keys and values. Default: half of the free memory. Samples that do not fit wait for others to end. */
+  /**
+   * Budget for keys and values. Default: half of the free memory. Samples that do not fit wait for others to end, and
+   * when those that run no longer fit, the newest gives way and is computed again later: the same tokens in more time.
+   */
   cacheBytes?: number
+  /**
+   * Most prompt tokens fed between two tokens of the samples that are running: bounds how long a long prompt holds those
+   * up, and the memory for its activations. Default 2048.
+   */
+  prefillTokens?: number
   onToken?: (token: SampledToken) => void
   onSample?: (sample: FinishedSample) => void
+  /** Called once, when all samples are finished. */
+  onStatistics?: (statistics: SamplingStatistics) => void
+}
+
+/** What a call of `sample` came to. */
+export interface SamplingStatistics {
+  /** Times that a sample gave its place in the cache to older ones. */
+  preemptions: number
+  /** Tokens that were computed again for that reason. */
+  recomputedTokens: number
+  /** The most samples that decoded together. */
+  peakSequences: number
+  /** The most memory that keys and values took. */
+  peakCacheBytes: number
 }
 
 const STOP = 1
@@ -77,7 +99,7 @@ export async function sampleWith(
   )
   const firstSeed = BigInt(options.seed ?? 0)
 
-  await cancellable(options.signal, cancel =>
+  const statistics = await cancellable(options.signal, cancel =>
     native.sample(
       concatenate(requests.map(request => request.prefix)),
       Int32Array.from(requests.flatMap(request => [request.prefix.length, request.samples ?? 1])),
@@ -91,6 +113,7 @@ export async function sampleWith(
         minP: options.minP ?? 0,
         maxNewTokens: options.maxNewTokens,
         cacheBytes: Math.floor(options.cacheBytes ?? freemem() / 2),
+        prefillTokens: options.prefillTokens ?? 2048,
         stopTokens: Int32Array.from(stop.filter(entry => typeof entry === 'number')),
       },
       collector.stopFlags,
@@ -101,6 +124,7 @@ export async function sampleWith(
   // Aborting in the last step leaves nothing for the native side to interrupt.
   if (options.signal?.aborted) throw new AbortedError(undefined, { cause: options.signal.reason })
   collector.throwFailure()
+  options.onStatistics?.(statistics)
   return collector.groups()
 }
 

@@ -1,7 +1,8 @@
 #include "native/attention/key_value_cache.h"
 
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "native/error.h"
@@ -13,6 +14,9 @@
 namespace rlt {
 namespace {
 
+/// Blocks cleared at a time.
+constexpr int64_t kClearedAtOnce = 32;
+
 const void* rowOf(const at::Tensor& rows, int64_t index) {
   return static_cast<const char*>(rows.const_data_ptr()) + index * rows.stride(0) * rows.element_size();
 }
@@ -21,23 +25,27 @@ const void* rowOf(const at::Tensor& rows, int64_t index) {
 
 CacheSegment::~CacheSegment() { cache_.giveBack(blocks_); }
 
+void CacheSegment::reserve(int64_t positions) {
+  while (static_cast<int64_t>(blocks_.size()) < KeyValueCache::blocksFor(positions)) blocks_.push_back(cache_.take());
+}
+
 int64_t CacheSegment::extend(int64_t count) {
   const int64_t first = length_;
-  while (static_cast<int64_t>(blocks_.size()) < KeyValueCache::blocksFor(first + count)) blocks_.push_back(cache_.take());
+  reserve(first + count);
   length_ += count;
   return first;
 }
 
 KeyValueCache::KeyValueCache(const ModelConfiguration& configuration, int64_t blocks, at::ScalarType dtype, at::Device device)
-    : configuration_(configuration), paired_(device.is_cpu() && dtype == at::kBFloat16 && cpu::pairedAttentionServes(configuration.headSize)) {
+    : configuration_(configuration),
+      paired_(device.is_cpu() && dtype == at::kBFloat16 && cpu::pairedAttentionServes(configuration.headSize)),
+      blocks_(blocks) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   for (int64_t layer = 0; layer < configuration.layers; ++layer) {
     for (auto* pool : {&keys_, &values_}) {
-      // Zeros: what lies behind a sequence's end in its last block is multiplied by a weight of 0 and must be finite.
-      pool->push_back(at::zeros({blocks, configuration.keyValueHeads, kBlockSize, configuration.headSize}, options));
+      pool->push_back(at::empty({blocks, configuration.keyValueHeads, kBlockSize, configuration.headSize}, options));
     }
   }
-  for (int64_t block = blocks; block-- > 0;) free_.push_back(static_cast<int32_t>(block));
 }
 
 int64_t KeyValueCache::bytesPerBlock(const ModelConfiguration& c, at::ScalarType dtype) {
@@ -45,10 +53,24 @@ int64_t KeyValueCache::bytesPerBlock(const ModelConfiguration& c, at::ScalarType
 }
 
 int32_t KeyValueCache::take() {
-  if (free_.empty()) throw Error("ERR_OUT_OF_MEMORY", "The key-value cache has no free block left.");
+  if (freeBlocks() == 0) throw Error("ERR_OUT_OF_MEMORY", "The key-value cache has no free block left.");
+  peak_ = std::max(peak_, blocks_ - freeBlocks() + 1);
+  if (free_.empty()) {
+    if (touched_ == cleared_) clearMore();
+    return static_cast<int32_t>(touched_++);
+  }
   const int32_t block = free_.back();
   free_.pop_back();
   return block;
+}
+
+/// What lies behind a sequence's end in its last block is multiplied by a weight of 0 and must be finite.
+void KeyValueCache::clearMore() {
+  const int64_t count = std::min(kClearedAtOnce, blocks_ - cleared_);
+  for (auto* pools : {&keys_, &values_}) {
+    for (at::Tensor& pool : *pools) pool.narrow(0, cleared_, count).zero_();
+  }
+  cleared_ += count;
 }
 
 void KeyValueCache::store(int64_t layer, const CacheSegment& segment, int64_t first, const at::Tensor& keys, const at::Tensor& values) {

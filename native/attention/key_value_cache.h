@@ -16,6 +16,12 @@ namespace rlt {
 
 class KeyValueCache;
 
+/// Some positions of a sequence, from a block's first on; only to read, and no longer than the blocks are held.
+struct CachedPositions {
+  const int32_t* blocks = nullptr;
+  int64_t length = 0;
+};
+
 /// Blocks of the pool that belong together, given back when the last owner lets go.
 class CacheSegment {
  public:
@@ -24,11 +30,15 @@ class CacheSegment {
   CacheSegment(const CacheSegment&) = delete;
   CacheSegment& operator=(const CacheSegment&) = delete;
 
+  /// Takes the blocks for `positions` positions in all, those there are included.
+  void reserve(int64_t positions);
+
   /// Makes room for `count` more positions and returns the first of them.
   int64_t extend(int64_t count);
 
   int64_t length() const { return length_; }
   const std::vector<int32_t>& blocks() const { return blocks_; }
+  CachedPositions positions() const { return {blocks_.data(), length_}; }
 
  private:
   KeyValueCache& cache_;
@@ -40,13 +50,17 @@ class KeyValueCache {
  public:
   static constexpr int64_t kBlockSize = 16;  // positions
 
-  /// A pool of `blocks` blocks for every layer. Throws ERR_OUT_OF_MEMORY when it cannot be allocated.
+  /// A pool of `blocks` blocks for every layer. On a CPU the memory of a block is claimed when it is first taken.
+  /// Throws ERR_OUT_OF_MEMORY when it cannot be allocated.
   KeyValueCache(const ModelConfiguration& configuration, int64_t blocks, at::ScalarType dtype, at::Device device);
 
   static int64_t blocksFor(int64_t positions) { return (positions + kBlockSize - 1) / kBlockSize; }
   static int64_t bytesPerBlock(const ModelConfiguration& configuration, at::ScalarType dtype);
 
-  int64_t freeBlocks() const { return static_cast<int64_t>(free_.size()); }
+  int64_t freeBlocks() const { return blocks_ - touched_ + static_cast<int64_t>(free_.size()); }
+
+  /// The most blocks that were held at a time.
+  int64_t peakBlocks() const { return peak_; }
 
   /// Copies rows of keys and values ([rows, keyValueHeads * headSize], strided) into a segment from position `first`.
   void store(int64_t layer, const CacheSegment& segment, int64_t first, const at::Tensor& keys, const at::Tensor& values);
@@ -66,6 +80,7 @@ class KeyValueCache {
   friend class CacheSegment;
   int32_t take();
   void giveBack(const std::vector<int32_t>& blocks) { free_.insert(free_.end(), blocks.rbegin(), blocks.rend()); }
+  void clearMore();
 
   void storeRow(int64_t layer, int32_t block, int64_t place, const void* keys, const void* values);
 
@@ -73,13 +88,17 @@ class KeyValueCache {
   bool paired_;
   std::vector<at::Tensor> keys_;
   std::vector<at::Tensor> values_;
-  std::vector<int32_t> free_;
+  int64_t blocks_;
+  int64_t cleared_ = 0;  // blocks that hold finite numbers, from the first on
+  int64_t touched_ = 0;  // blocks that were ever taken, from the first on
+  int64_t peak_ = 0;
+  std::vector<int32_t> free_;  // of those ever taken
 };
 
 /// The samples of one group that decode together: their rows in the batch are consecutive.
 struct DecodeGroup {
-  const CacheSegment* shared = nullptr;
-  std::vector<const CacheSegment*> own;  // one a sample, the position being decoded already stored
+  CachedPositions shared;
+  std::vector<CachedPositions> own;  // one a sample, the position being decoded already stored
 };
 
 /// One query a sample over its cached keys. queries [samples, width >= heads * headSize], samples in the groups'

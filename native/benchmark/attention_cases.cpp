@@ -1,8 +1,10 @@
 #include <ATen/ATen.h>
 
+#include "native/attention/chunk_attention.h"
 #include "native/attention/group_attention.h"
 #include "native/attention/key_value_cache.h"
 #include "native/benchmark/cases.h"
+#include "native/kernels/reference/chunk_attention.h"
 #include "native/kernels/reference/decode_attention.h"
 #include "native/kernels/reference/group_attention.h"
 
@@ -92,7 +94,7 @@ struct FilledCache {
       const int64_t width = configuration.keyValueWidth();
       const at::Tensor stored = rows.to(dtype);
       cache.store(0, *segments.back(), 0, stored.narrow(1, 0, width), stored.narrow(1, width, width));
-      return segments.back().get();
+      return segments.back()->positions();
     };
     for (int64_t g = 0; g < sizes.at("groups"); ++g) {
       DecodeGroup group;
@@ -174,6 +176,39 @@ KernelCase decodeAttentionCase(const Sizes& sizes, const Setting& setting) {
   };
   result.operations = 2.0 * 2 * samples * c.queryWidth() * (sizes.at("prefix") + sizes.at("suffix"));
   result.bytes = bytesOf(filled->prefixes) + bytesOf(filled->suffixes) + 2.0 * samples * c.queryWidth() * queries.element_size();
+  return result;
+}
+
+/// `chunks` chunks of `tokens` tokens, each after `history` tokens of its own segment and a `shared` prefix.
+KernelCase chunkAttentionCase(const Sizes& sizes, const Setting& setting) {
+  const int64_t chunks = sizes.at("chunks"), shared = sizes.at("shared"), tokens = sizes.at("tokens"), own = sizes.at("history") + tokens;
+  const Sizes stored{{"groups", chunks}, {"prefix", shared}, {"samples", 1}, {"suffix", own}, {"heads", sizes.at("heads")},
+                     {"keyValueHeads", sizes.at("keyValueHeads")}, {"headSize", sizes.at("headSize")}};
+  const auto filled = std::make_shared<FilledCache>(stored, setting, setting.dtype);
+  const auto plainly = filled->cache.paired() ? std::make_shared<FilledCache>(stored, setting, at::kFloat) : filled;
+  const auto chunksOf = [=](const FilledCache& cache) {
+    std::vector<AttentionChunk> result;
+    for (int64_t i = 0; i < chunks; ++i) result.push_back({cache.groups[i].shared, cache.groups[i].own[0], {i * tokens, tokens}});
+    return result;
+  };
+  const at::Tensor queries = randomNormal({chunks * tokens, filled->configuration.mergedWidth()}, setting, 0);
+  KernelCase result;
+  result.outputs = {"values"};
+  result.kernel = [=] { return Tensors{rlt::chunkAttention(queries, chunksOf(*filled), filled->cache, 0, filled->configuration)}; };
+  result.plain = [=] { return Tensors{reference::chunkAttention(queries, chunksOf(*plainly), plainly->cache, 0, plainly->configuration)}; };
+  result.exact = [=](const Tensors&) {
+    const ModelConfiguration& c = filled->configuration;
+    Tensors rows;
+    for (int64_t i = 0; i < chunks; ++i) {
+      const at::Tensor split = exactly(at::cat({filled->prefixes[i], filled->suffixes[i]})).view({-1, 2, c.keyValueHeads, c.headSize});
+      const at::Tensor query = exactly(queries.narrow(0, i * tokens, tokens).narrow(1, 0, c.queryWidth())).view({tokens, c.heads, c.headSize});
+      rows.push_back(attend(query, split.select(1, 0), split.select(1, 1)).values);
+    }
+    return Tensors{at::cat(rows)};
+  };
+  const double seen = shared + sizes.at("history") + static_cast<double>(tokens + 1) / 2;
+  result.operations = 2.0 * 2 * chunks * tokens * seen * filled->configuration.queryWidth();
+  result.bytes = bytesOf(filled->prefixes) + bytesOf(filled->suffixes) + 2.0 * chunks * tokens * filled->configuration.queryWidth() * queries.element_size();
   return result;
 }
 

@@ -23,6 +23,7 @@ KernelCase swigluBackwardCase(const Sizes& sizes, const Setting& setting);
 KernelCase groupAttentionCase(const Sizes& sizes, const Setting& setting);
 KernelCase groupAttentionBackwardCase(const Sizes& sizes, const Setting& setting);
 KernelCase decodeAttentionCase(const Sizes& sizes, const Setting& setting);
+KernelCase chunkAttentionCase(const Sizes& sizes, const Setting& setting);
 
 // vocabulary_cases.cpp
 KernelCase tokenLogProbabilitiesCase(const Sizes& sizes, const Setting& setting);

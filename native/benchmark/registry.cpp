@@ -17,6 +17,7 @@ const std::vector<Operation>& operations() {
       {"group-attention", groups, groupAttentionCase},
       {"group-attention-backward", groups, groupAttentionBackwardCase},
       {"decode-attention", {"groups", "prefix", "samples", "suffix", "heads", "keyValueHeads", "headSize"}, decodeAttentionCase},
+      {"chunk-attention", {"chunks", "shared", "history", "tokens", "heads", "keyValueHeads", "headSize"}, chunkAttentionCase},
       {"rms-norm", rows, rmsNormCase},
       {"rms-norm-backward", rows, rmsNormBackwardCase},
       {"rotary", rotary, rotaryCase},
@@ -45,9 +46,11 @@ void checkSizes(const Operation& operation, const Sizes& sizes) {
     if (!sizes.contains(name)) throw Error("ERR_ARGUMENT", operation.name + " takes the sizes " + joined(operation.sizes) + "; there is no " + name + ".");
   }
   if (sizes.size() != operation.sizes.size()) throw Error("ERR_ARGUMENT", operation.name + " takes the sizes " + joined(operation.sizes) + " and no others.");
-  // A prefix or its suffixes may be empty, but not all rows together; what is being decoded sees at least itself.
+  // A prefix or its suffixes may be empty, but not all rows together; what is being decoded sees at least itself. A chunk
+  // may be the first of its sequence.
   for (const auto& [name, value] : sizes) {
-    const bool mayBeEmpty = operation.name.starts_with("group-attention") && (name == "prefix" || name == "suffix");
+    const bool mayBeEmpty = (operation.name.starts_with("group-attention") && (name == "prefix" || name == "suffix")) ||
+                            (operation.name == "chunk-attention" && (name == "shared" || name == "history"));
     if (value < (mayBeEmpty ? 0 : 1)) throw Error("ERR_ARGUMENT", operation.name + ": " + name + " is " + std::to_string(value) + ", not at least 1.");
   }
   if (sizes.contains("prefix") && sizes.at("prefix") + sizes.at("suffix") == 0) throw Error("ERR_ARGUMENT", operation.name + ": prefix and suffix are both empty.");

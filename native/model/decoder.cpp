@@ -2,6 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <numeric>
+
+#include "native/attention/chunk_attention.h"
 #include "native/kernels/operations.h"
 
 namespace rlt {
@@ -65,55 +69,91 @@ void Decoder::backward(const PackedGroups& packed, DecoderActivations& saved, co
   if (embedding.trained()) embedding.gradient.index_add_(0, packed.tokens, gradient.to(at::kFloat));
 }
 
-at::Tensor Decoder::prefill(const PackedGroups& prompts, const std::vector<CacheSegment*>& segments, KeyValueCache& cache,
-                            const Cancellation& cancellation) {
+at::Tensor Decoder::prefill(const std::vector<PrefillPiece>& pieces, KeyValueCache& cache, const Cancellation& cancellation) {
+  // What begins a sequence comes first: it attends to nothing but the rows at hand, without the way by the cache.
+  std::vector<size_t> order(pieces.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto begins = [&](size_t piece) { return pieces[piece].own->length() == 0 && pieces[piece].shared == nullptr; };
+  const auto firstOfRest = std::stable_partition(order.begin(), order.end(), begins);
+  const auto beginning = static_cast<size_t>(firstOfRest - order.begin());
+
+  std::vector<int64_t> tokens, starts(pieces.size()), rows(pieces.size()), lastRows(pieces.size());
+  PackedGroups packed;
+  for (const size_t i : order) {
+    const auto count = static_cast<int64_t>(pieces[i].tokens.size());
+    rows[i] = static_cast<int64_t>(tokens.size());
+    starts[i] = pieces[i].own->extend(count);
+    tokens.insert(tokens.end(), pieces[i].tokens.begin(), pieces[i].tokens.end());
+    lastRows[i] = static_cast<int64_t>(tokens.size()) - 1;
+  }
+  const auto total = static_cast<int64_t>(tokens.size());
+  const int64_t beginningRows = beginning < order.size() ? rows[order[beginning]] : total;
+  std::vector<int64_t> positions;
+  std::vector<AttentionChunk> chunks;
+  for (size_t place = 0; place < order.size(); ++place) {
+    const PrefillPiece& piece = pieces[order[place]];
+    const Rows own{rows[order[place]], static_cast<int64_t>(piece.tokens.size())};
+    const int64_t first = starts[order[place]] + (piece.shared ? piece.shared->length() : 0);
+    for (int64_t i = 0; i < own.count; ++i) positions.push_back(first + i);
+    if (place < beginning) {
+      packed.groups.push_back({own, {}});
+    } else {
+      chunks.push_back({piece.shared ? piece.shared->positions() : CachedPositions{}, piece.own->positions(), {own.first - beginningRows, own.count}});
+    }
+  }
+  const at::Tensor fed = onDevice(tokens);
+  packed.tokens = fed.narrow(0, 0, beginningRows);
   at::Tensor cosine, sine;
-  rotations(prompts.positions, cosine, sine);
-  for (size_t g = 0; g < segments.size(); ++g) segments[g]->extend(prompts.groups[g].prefix.count);
+  rotations(onDevice(positions), cosine, sine);
 
   const int64_t keyColumn = configuration_.queryWidth(), width = configuration_.keyValueWidth();
   const Attend attend = [&](int64_t layer, const at::Tensor& queryKeyValue) {
-    for (size_t g = 0; g < segments.size(); ++g) {
-      const Rows& prefix = prompts.groups[g].prefix;
-      const at::Tensor rows = queryKeyValue.narrow(0, prefix.first, prefix.count);
-      cache.store(layer, *segments[g], 0, rows.narrow(1, keyColumn, width), rows.narrow(1, keyColumn + width, width));
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      const at::Tensor own = queryKeyValue.narrow(0, rows[i], static_cast<int64_t>(pieces[i].tokens.size()));
+      cache.store(layer, *pieces[i].own, starts[i], own.narrow(1, keyColumn, width), own.narrow(1, keyColumn + width, width));
     }
-    return groupAttention(queryKeyValue, prompts, configuration_);
+    if (chunks.empty()) return groupAttention(queryKeyValue, packed, configuration_);
+    const at::Tensor rest = chunkAttention(queryKeyValue.narrow(0, beginningRows, total - beginningRows), chunks, cache, layer, configuration_);
+    if (beginning == 0) return AttentionOutput{rest, {}};
+    return AttentionOutput{at::cat({groupAttention(queryKeyValue.narrow(0, 0, beginningRows), packed, configuration_).values, rest}), {}};
   };
 
-  at::Tensor hidden = embed(prompts.tokens);
+  at::Tensor hidden = embed(fed);
   for (int64_t layer = 0; layer < configuration_.layers; ++layer) {
     cancellation.check();
     hidden = layerForward(layer, hidden, cosine, sine, attend, nullptr);
   }
-  std::vector<int64_t> last;
-  for (const GroupRows& group : prompts.groups) last.push_back(group.prefix.first + group.prefix.count - 1);
-  const at::Tensor rows = hidden.index_select(0, at::tensor(last, at::TensorOptions().dtype(at::kLong)).to(device_));
-  return kernels::rmsNorm(rows, parameters_.finalNorm().value, configuration_.normEpsilon, nullptr);
+  return kernels::rmsNorm(hidden.index_select(0, onDevice(lastRows)), parameters_.finalNorm().value, configuration_.normEpsilon, nullptr);
 }
 
-at::Tensor Decoder::decode(const at::Tensor& tokens, const std::vector<DecodeGroup>& groups, const std::vector<CacheSegment*>& segments,
-                           KeyValueCache& cache) {
-  std::vector<int64_t> positions;
-  std::vector<int64_t> places;
-  for (const DecodeGroup& group : groups) {
-    for (size_t i = 0; i < group.own.size(); ++i) {
-      CacheSegment* own = segments[positions.size()];
+at::Tensor Decoder::decode(const std::vector<int64_t>& tokens, const std::vector<DecodingSamples>& samples, KeyValueCache& cache) {
+  std::vector<int64_t> positions, places;
+  std::vector<CacheSegment*> segments;
+  std::vector<DecodeGroup> groups;
+  for (const DecodingSamples& group : samples) {
+    groups.push_back({group.shared->positions(), {}});
+    for (CacheSegment* own : group.own) {
       places.push_back(own->extend(1));
       positions.push_back(group.shared->length() + places.back());
+      segments.push_back(own);
+      groups.back().own.push_back(own->positions());
     }
   }
   at::Tensor cosine, sine;
-  rotations(at::tensor(positions, at::TensorOptions().dtype(at::kLong)).to(device_), cosine, sine);
+  rotations(onDevice(positions), cosine, sine);
 
   const int64_t keyColumn = configuration_.queryWidth(), width = configuration_.keyValueWidth();
   const Attend attend = [&](int64_t layer, const at::Tensor& queryKeyValue) {
     cache.storeEach(layer, segments, places, queryKeyValue.narrow(1, keyColumn, width), queryKeyValue.narrow(1, keyColumn + width, width));
     return AttentionOutput{decodeAttention(queryKeyValue, groups, cache, layer, configuration_), {}};
   };
-  at::Tensor hidden = embed(tokens);
+  at::Tensor hidden = embed(onDevice(tokens));
   for (int64_t layer = 0; layer < configuration_.layers; ++layer) hidden = layerForward(layer, hidden, cosine, sine, attend, nullptr);
   return kernels::rmsNorm(hidden, parameters_.finalNorm().value, configuration_.normEpsilon, nullptr);
+}
+
+at::Tensor Decoder::onDevice(const std::vector<int64_t>& values) const {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device_);
 }
 
 at::Tensor Decoder::embed(const at::Tensor& tokens) { return parameters_.embedding().value.index_select(0, tokens); }

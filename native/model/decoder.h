@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <vector>
 
 #include "native/attention/group_attention.h"
@@ -38,6 +39,19 @@ struct DecoderActivations {
   at::Tensor cosine, sine;       // [rows, headSize / 2]
 };
 
+/// Consecutive tokens of one sequence that are fed together; their keys and values are added to `own`.
+struct PrefillPiece {
+  std::span<const int32_t> tokens;        // at least one
+  const CacheSegment* shared = nullptr;   // what lies before `own`, if anything
+  CacheSegment* own = nullptr;
+};
+
+/// The samples of one group that decode together, in the batch's order.
+struct DecodingSamples {
+  const CacheSegment* shared = nullptr;
+  std::vector<CacheSegment*> own;
+};
+
 /// Whether a pass goes through the LoRA adapters, if the model has any, or through the base model alone.
 enum class Adapters { on, off };
 
@@ -57,16 +71,18 @@ class Decoder {
   /// forward() with its adapters on.
   void backward(const PackedGroups& packed, DecoderActivations& saved, const at::Tensor& gradient, const Cancellation& cancellation);
 
-  /// Feeds prompts and stores their keys and values: `segments[g]`, empty until then, receives group g's prefix.
-  /// Returns the hidden state after the final norm of each prompt's last token, [groups, hidden].
-  at::Tensor prefill(const PackedGroups& prompts, const std::vector<CacheSegment*>& segments, KeyValueCache& cache, const Cancellation& cancellation);
+  /// Feeds pieces of prompts and stores their keys and values. A piece may go on from another of the same call: the
+  /// one whose `own` is its `shared`. Returns the hidden state after the final norm of each piece's last token,
+  /// [pieces, hidden].
+  at::Tensor prefill(const std::vector<PrefillPiece>& pieces, KeyValueCache& cache, const Cancellation& cancellation);
 
   /// Feeds one token a sample, appending to its segment. Returns hidden states after the final norm, [samples, hidden].
-  at::Tensor decode(const at::Tensor& tokens, const std::vector<DecodeGroup>& groups, const std::vector<CacheSegment*>& segments, KeyValueCache& cache);
+  at::Tensor decode(const std::vector<int64_t>& tokens, const std::vector<DecodingSamples>& samples, KeyValueCache& cache);
 
  private:
   using Attend = std::function<AttentionOutput(int64_t layer, const at::Tensor& queryKeyValue)>;
 
+  at::Tensor onDevice(const std::vector<int64_t>& values) const;
   at::Tensor embed(const at::Tensor& tokens);
   void rotations(const at::Tensor& positions, at::Tensor& cosine, at::Tensor& sine);
   at::Tensor layerForward(int64_t index, const at::Tensor& input, const at::Tensor& cosine, const at::Tensor& sine, const Attend& attend,

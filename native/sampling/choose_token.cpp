@@ -132,12 +132,12 @@ ChosenToken choose(const T* logits, int64_t n, const SamplingOptions& options, c
 
 std::vector<ChosenToken> chooseTokens(const at::Tensor& logits, const std::vector<DrawSource>& sources, const SamplingOptions& options) {
   // The rows are few and their values needed one by one: on a GPU's behalf the choice is made on the host.
-  const at::Tensor rows = logits.to(at::kCPU).contiguous();
+  const at::Tensor rows = logits.to(at::kCPU);
   std::vector<ChosenToken> chosen(rows.size(0));
   cpu::dispatch(rows, [&]<typename T>(T) {
     parallelFor(0, rows.size(0), 1, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        chosen[row] = choose(cpu::pointer<T>(rows) + row * rows.size(1), rows.size(1), options, sources[row]);
+        chosen[row] = choose(cpu::pointer<T>(rows) + row * rows.stride(0), rows.size(1), options, sources[row]);
       }
     });
   });

@@ -29,7 +29,7 @@ struct DrawSource {
   uint64_t position = 0;
 };
 
-/// Chooses a token for each row of logits [rows, vocabulary]. Filters apply as in transformers, each to what the one
+/// Chooses a token for each row of logits [rows, vocabulary], whose rows are dense but may be one and the same. Filters apply as in transformers, each to what the one
 /// before left: temperature, top-k, top-p, min-p. Throws ERR_ARGUMENT when a row holds no finite logit.
 std::vector<ChosenToken> chooseTokens(const at::Tensor& logits, const std::vector<DrawSource>& sources, const SamplingOptions& options);
 

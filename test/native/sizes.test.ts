@@ -2,21 +2,19 @@
  * Sizes at which the engine divides its work: vocabularies in slices, long sequences in chunks of queries, matrix
  * products in parts, samples in batches. Whatever the division, the result is that of undivided work.
  */
-import { cp, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { type LossStatistics, Model, type SampledGroup, type TokenGroup } from '../../lib/engine/index.js'
+import type { LossStatistics, Model, SampledGroup, TokenGroup } from '../../lib/engine/index.js'
 import { readSafetensorsFile, safetensorsHeader } from '../../lib/models/index.js'
+import { copyOf, load, loadLong, randomNumbers, randomTokens } from '../helpers/changed-models.js'
 import {
-  type Architecture,
   architectures,
   largestDifference,
   meanLoss,
-  modelFolder,
   parameterNames,
   readGradients,
   relativeError,
-  temporaryFolder,
   worstRelativeError,
 } from '../helpers/engine.js'
 
@@ -25,16 +23,6 @@ const TOLERANCE = 2e-5
 
 /** Three blocks of 1,024 tokens when drawing, and nothing that a vector width divides. */
 const wideVocabulary = 2503
-
-/** A tiny model that takes sequences of 4,096 tokens. */
-async function loadLong(
-  t: ExecutionContext,
-  name: Architecture,
-  dtype: 'float32' | 'bfloat16' = 'float32',
-): Promise<Model> {
-  const folder = await copyOf(t, name, { max_position_embeddings: 4096 })
-  return load(t, folder, dtype)
-}
 
 /** llama-tied with random embeddings of more tokens. */
 async function loadWide(t: ExecutionContext): Promise<Model> {
@@ -59,34 +47,6 @@ async function loadWide(t: ExecutionContext): Promise<Model> {
   )
   await writeFile(file, Buffer.concat([header, ...values]))
   return load(t, folder, 'float32')
-}
-
-async function copyOf(t: ExecutionContext, name: Architecture, changes: Record<string, unknown>) {
-  const folder = await temporaryFolder(t)
-  await cp(modelFolder(name), folder, { recursive: true })
-  const file = join(folder, 'config.json')
-  await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), ...changes }))
-  return folder
-}
-
-async function load(t: ExecutionContext, folder: string, dtype: 'float32' | 'bfloat16'): Promise<Model> {
-  const model = await Model.load(folder, { dtype, device: 'cpu', trainable: true })
-  t.teardown(() => model.dispose())
-  return model
-}
-
-/** Uniform in [0, 1): a linear congruential generator (Numerical Recipes), the same numbers for the same seed. */
-function randomNumbers(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state / 2 ** 32
-  }
-}
-
-function randomTokens(length: number, vocabulary: number, seed: number): number[] {
-  const random = randomNumbers(seed)
-  return Array.from({ length }, () => 3 + Math.floor(random() * (vocabulary - 3)))
 }
 
 async function gradientsOf(model: Model, run: () => Promise<LossStatistics>) {

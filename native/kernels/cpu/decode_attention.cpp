@@ -38,7 +38,7 @@ std::vector<Task> divide(const std::vector<DecodeGroup>& groups, int64_t heads) 
   return tasks;
 }
 
-CachedSegment view(const CacheSegment& segment) { return {segment.blocks().data(), segment.length()}; }
+CachedSegment view(const CachedPositions& positions) { return {positions.blocks, positions.length}; }
 
 }  // namespace
 
@@ -60,11 +60,11 @@ at::Tensor decodeAttention(const at::Tensor& queries, const std::vector<DecodeGr
     std::vector<CachedSegment> own;
     for (int64_t index = begin; index < end; ++index) {
       const Task& task = tasks[index];
-      const CachedSegment shared = view(*task.group->shared);
+      const CachedSegment shared = view(task.group->shared);
       own.clear();
       int64_t longest = 0;
       for (int64_t i = 0; i < task.samples; ++i) {
-        own.push_back(view(*task.group->own[task.firstSample + i]));
+        own.push_back(view(task.group->own[task.firstSample + i]));
         longest = std::max(longest, own.back().length);
       }
       const int64_t column = task.head * c.queriesPerKey() * c.headSize;
