@@ -49,3 +49,6 @@ export function partitionsByRank(explained: ByQuestion, partitions: number): Exp
 /** The same questions and solutions with a thought that says nothing: what is learned without explanations. */
 export const withoutExplanations = (rows: readonly ExplainedRow[]) =>
   rows.map(({ question, solution }) => ({ question, solution, explanation: 'Here is the solution.' }))
+
+/** Without empty lines: the one that the format has behind a thought is then the first, and tells where the thought ends. */
+export const inOneParagraph = (explanation: string): string => explanation.trim().replaceAll(/\n\s*\n/g, '\n')

@@ -42,6 +42,7 @@ ${signed(before['held_out/reward/understanding']!)} to ${signed(after['held_out/
 
 **Explanations.** Both teachers, trained and untrained, write ${explanations} explanations of at most ${settings.maxNewTokens} tokens of the same ${questions} questions
 (of the 192), at temperature 0.7. Those that were not ended are left out.
+Empty lines within them are taken out before students learn from them, for an empty line is what ends a thought.
 
 **Students.** Each is the untrained model, fine-tuned (\`rlt distill\`) for one pass over its data set, ${student.rowsPerStep} rows a step, peak
 learning rate ${student.learningRate}, the same for all; nothing was tuned. Seeds (${student.seeds.join(', ')}; ${countdown.seeds.join(', ')} on countdown) change the order of the rows and the

@@ -9,7 +9,7 @@ import { writeFileAtomic } from '../../lib/runs/index.js'
 import { distill } from '../../lib/stages/distill.js'
 import { explain } from '../../lib/stages/explain.js'
 import { train } from '../../lib/stages/train.js'
-import { byQuestion, type ExplainedRow } from './datasets.js'
+import { byQuestion, type ExplainedRow, inOneParagraph } from './datasets.js'
 import { type Judgement, judgeTeacher } from './judge.js'
 import { type Measurement, measureStudent } from './measure.js'
 import type { StudentResult } from './results.js'
@@ -80,7 +80,8 @@ export class Work {
   ): Promise<StudentResult> {
     const measurement = await this.once(`${name}-seed-${seed}.json`, async () => {
       const [data, run] = [this.path(`${name}.distilled.jsonl`), this.path(`${name}-seed-${seed}`)]
-      await writeFileAtomic(data, rows.map(row => `${JSON.stringify(row)}\n`).join(''))
+      const written = rows.map(row => ({ ...row, explanation: inOneParagraph(row.explanation) }))
+      await writeFileAtomic(data, written.map(row => `${JSON.stringify(row)}\n`).join(''))
       const config = await distillConfig(data, seed, run)
       const { model } = await distill(config, { resume: existsSync(join(run, 'config.yaml')) })
       if (model === undefined) throw new Error('The fine-tuning was stopped.')

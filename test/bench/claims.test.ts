@@ -13,6 +13,7 @@ import {
 import {
   byQuestion,
   type ExplainedRow,
+  inOneParagraph,
   oneOfEach,
   partitionsByRank,
   questionsOfAll,
@@ -74,6 +75,10 @@ test('without explanations, questions and solutions are the same', t => {
     rows.map(({ question, solution }) => ({ question, solution })),
   )
   t.is(new Set(without.map(({ explanation }) => explanation)).size, 1)
+})
+
+test('an explanation has no empty line, and else stays as it is', t => {
+  t.is(inOneParagraph('First.\n\n \n- Second.\n  Third.\n\n'), 'First.\n- Second.\n  Third.')
 })
 
 function measurement(...direct: number[]): Measurement {
