@@ -39,9 +39,7 @@ export async function explain(
     const running = work
     session = await ExplainSession.start(config, running)
     const { judges } = session
-    for (let batch = running.nextBatch(); batch !== undefined; batch = running.nextBatch()) {
-      const { requests, failures } = session.requests(batch)
-      const sampled = await session.sample(requests)
+    for await (const { sampled, failures } of session.sampledBatches()) {
       const unique = sampled.map(group => withoutDuplicates(group, judges.tokenizer))
       const rewards = await scoreExplanations(unique, judges, share => running.progress('score', share))
       await running.finishBatch(bestFirst(unique, rewards, failures, config))

@@ -148,16 +148,13 @@ test('what the server refuses or never answers is a failure of its question alon
 })
 
 test('a server that refuses all stops the work, which goes on when it does not', async t => {
-  let broken = false
+  let broken = true
   const server = await completionServer(t, asked => {
-    if (broken) return { status: 401, message: 'no key' }
+    if (broken && /what is [4-6]/.test(questionOf(asked))) return { status: 401, message: 'no key' }
     return { content: `because of ${letter(asked)}.` }
   })
   const config = await atServer(server.address, { questionsPerBatch: 2 })
-  const onEvent = (event: ExplainEvent) => {
-    if (event.type === 'batch') broken = event.questions === 4
-  }
-  const error = await t.throwsAsync(explain(config, { onEvent }), { instanceOf: ServerError })
+  const error = await t.throwsAsync(explain(config), { instanceOf: ServerError })
   t.regex(error.message, /answered 401: no key\n.*teacher\.apiKeyVariable/)
   t.is(new Set((await readRows(config.output.path)).map(row => row.question)).size, 4)
   broken = false
@@ -223,10 +220,39 @@ test('killed and gone on with: finished questions are not asked again', async t 
   server.asked.length = 0
   const config = await atServer(server.address)
   t.is(await killedAt('explain', config, 'batch', 2), 'SIGKILL')
-  t.is(server.asked.length, 8)
   await explain(config)
-  t.is(server.asked.length, 14)
+  const finished = server.asked.filter(asked => /what is [0-3]/.test(questionOf(asked)))
+  t.is(finished.length, 8)
   t.deepEqual(await readRows(config.output.path), await readRows(unbroken.output.path))
+})
+
+test('the server samples the next batch while this machine scores', async t => {
+  const server = await completionServer(t, asked => ({ content: `because of ${letter(asked)}.` }))
+  const config = await atServer(server.address)
+  const told: string[] = []
+  const onEvent = async (event: ExplainEvent) => {
+    if (event.type === 'phase' && event.phase !== 'load') told.push(event.phase)
+    if (event.type === 'batch') told.push(`${server.asked.length > 2 * event.questions}`)
+  }
+  await explain(config, { onEvent })
+  // Of four batches, each but the last is finished when more has been asked for already.
+  t.deepEqual(
+    told.filter(entry => entry === 'true' || entry === 'false'),
+    ['true', 'true', 'true', 'false'],
+  )
+  // The progress that is told is of one batch at a time.
+  const phases = told.filter((entry, i) => entry !== told[i - 1] && entry !== 'true' && entry !== 'false')
+  t.deepEqual(phases, Array.from({ length: 4 }, () => ['sample', 'score']).flat())
+})
+
+test('what is asked ahead is given up when scoring fails', async t => {
+  const server = await completionServer(t, asked =>
+    /what is [01]/.test(questionOf(asked)) ? { content: `because of ${letter(asked)}.` } : 'silence',
+  )
+  const file = join(folder, 'failing-term.mjs')
+  await writeFile(file, "export function reward() { throw new Error('no such thing') }")
+  const config = await atServer(server.address, { reward: { terms: [{ module: file }] } })
+  await t.throwsAsync(explain(config), { message: /no such thing/ })
 })
 
 test('aborting ends open requests', async t => {

@@ -8,10 +8,17 @@ import type { Failure, SampledExplanations } from './selection.js'
 import { ServerTeacher } from './server.js'
 import type { ExplainWork, PlacedRow } from './work.js'
 
-/** Questions of a batch that can be asked, and those that cannot. */
-export interface BatchRequests {
-  requests: PlacedRequest[]
+/** The explanations of a batch, and the questions that cannot be asked. */
+export interface SampledBatch {
+  sampled: SampledExplanations[]
   failures: Failure[]
+}
+
+/** A batch that is being sampled. */
+interface Sampling {
+  batch: Promise<SampledBatch>
+  /** From now on it is the batch that is worked on, whose progress is told. */
+  follow: () => void
 }
 
 export interface PlacedRequest extends Request {
@@ -25,14 +32,63 @@ export class ExplainSession {
     private readonly work: ExplainWork,
     readonly judges: LoadedJudges,
     private readonly server: ServerTeacher | undefined,
+    /** Ends what the server is still asked for. */
+    private readonly over: AbortController,
   ) {}
 
   static async start(config: ExplainConfig, work: ExplainWork): Promise<ExplainSession> {
-    const server = config.teacher.server === null ? undefined : new ServerTeacher(config, work.signal)
-    return new ExplainSession(config, work, await work.judges.load(work.signal), server)
+    const over = new AbortController()
+    const signal = work.signal === undefined ? over.signal : AbortSignal.any([work.signal, over.signal])
+    const server = config.teacher.server === null ? undefined : new ServerTeacher(config, signal)
+    return new ExplainSession(config, work, await work.judges.load(work.signal), server, over)
   }
 
-  requests(batch: readonly PlacedRow[]): BatchRequests {
+  /**
+   * What is left to do, sampled. A server samples the next batch while this machine scores the one before; a teacher on
+   * this machine does not, for it would only take from the scoring what it gains.
+   */
+  async *sampledBatches(): AsyncGenerator<SampledBatch, undefined> {
+    const batches = this.work.batches()
+    const begin = (): Sampling | undefined => {
+      const { value } = batches.next()
+      return value && this.begin(value)
+    }
+    let next: Sampling | undefined
+    try {
+      for (next = begin(); next !== undefined; next ??= begin()) {
+        next.follow()
+        const current = await next.batch
+        next = this.server && begin()
+        yield current
+      }
+    } finally {
+      this.over.abort()
+      await next?.batch.catch(() => {})
+    }
+  }
+
+  private begin(rows: readonly PlacedRow[]): Sampling {
+    const { requests, failures } = this.requests(rows)
+    const total = requests.reduce((sum, { samples }) => sum + samples, 0)
+    let done = 0
+    let followed = false
+    const tell = () => {
+      if (followed) this.work.progress('sample', total === 0 ? 1 : done / total)
+    }
+    const sampled = this.sample(requests, () => {
+      done++
+      tell()
+    })
+    const batch = sampled.then(groups => ({ sampled: groups, failures }))
+    batch.catch(() => {}) // it is thrown where the batch is waited for
+    const follow = () => {
+      followed = true
+      tell()
+    }
+    return { batch, follow }
+  }
+
+  private requests(batch: readonly PlacedRow[]) {
     const { format, sampling, seed } = this.config
     const requests: PlacedRequest[] = []
     const failures: Failure[] = []
@@ -49,11 +105,10 @@ export class ExplainSession {
     return { requests, failures }
   }
 
-  async sample(requests: readonly PlacedRequest[]): Promise<SampledExplanations[]> {
-    const total = requests.reduce((sum, { samples }) => sum + samples, 0)
-    let done = 0
-    this.work.progress('sample', 0)
-    const onSample = () => this.work.progress('sample', ++done / total)
+  private async sample(
+    requests: readonly PlacedRequest[],
+    onSample: () => void,
+  ): Promise<SampledExplanations[]> {
     if (this.server !== undefined) return this.server.sample(requests, this.judges.tokenizer, onSample)
     const groups = await sampleExplanations(requests, this.judges.teacher!, this.config, {
       signal: this.work.signal,

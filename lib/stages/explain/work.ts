@@ -94,13 +94,14 @@ export class ExplainWork {
     return this.output.isComplete
   }
 
-  /** The questions to go on with: which are together is a function of their places. Undefined after the last. */
-  nextBatch(): PlacedRow[] | undefined {
-    this.signal?.throwIfAborted()
+  /** The questions to go on with, batch by batch: which are together is a function of their places. */
+  *batches(): Generator<PlacedRow[], undefined> {
     const { questionsPerBatch } = this.config
-    const start = this.output.batches * questionsPerBatch
-    const batch = this.rows.slice(start, start + questionsPerBatch)
-    return batch.length === 0 ? undefined : batch.map((row, i) => ({ row, place: start + i }))
+    for (let batch = this.output.batches; batch * questionsPerBatch < this.rows.length; batch++) {
+      this.signal?.throwIfAborted()
+      const start = batch * questionsPerBatch
+      yield this.rows.slice(start, start + questionsPerBatch).map((row, i) => ({ row, place: start + i }))
+    }
   }
 
   async finishBatch(batch: FinishedBatch): Promise<void> {
