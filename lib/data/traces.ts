@@ -16,15 +16,30 @@ export interface Trace extends Omit<Row, 'answer'> {
   explanation: string
 }
 
+export interface ReadTracesOptions extends HubOptions {
+  /** Called for each row that is left out because of data.invalidRows: skip. */
+  onInvalid?: (fault: DataError) => void
+}
+
 /**
  * Reads the traces to train on and those held out from training.
  * @throws {DataError} naming file, line and column of what cannot be read, or that no row is left
  */
-export async function readTraces(data: TraceData, options: HubOptions = {}): Promise<Split<Trace>> {
+export async function readTraces(data: TraceData, options: ReadTracesOptions = {}): Promise<Split<Trace>> {
   return readSplit(data, async (source, path) => {
     const traces: Trace[] = []
-    for await (const raw of readRawRows(source, path, options))
-      traces.push(traceOf(raw, source.columns, `${path}.columns`))
+    let firstFault: DataError | undefined
+    for await (const raw of readRawRows(source, path, options)) {
+      try {
+        traces.push(traceOf(raw, source.columns, `${path}.columns`))
+      } catch (fault) {
+        if (data.invalidRows === 'fail' || !(fault instanceof DataError)) throw fault
+        firstFault ??= fault
+        options.onInvalid?.(fault)
+      }
+    }
+    if (traces.length === 0 && firstFault !== undefined)
+      throw new DataError(`${path}: no row is valid. The first: ${firstFault.message}`)
     return traces
   })
 }

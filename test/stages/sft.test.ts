@@ -204,6 +204,25 @@ test('rows that are too long can be left out, or cut', async t => {
   t.is(tokens[1]! - tokens[0]!, 300)
 })
 
+test('rows that lack what is needed can be left out', async t => {
+  const rows = await readRows(tracesFile)
+  const { explanation: _, ...bare } = rows[0]!
+  const path = await fileOf([...rows.slice(0, 2), bare, ...rows.slice(2), { messages: [] }], 'invalid.jsonl')
+  const config = tinyDistill({ data: { train: { path }, invalidRows: 'skip' }, training: { steps: 1 } })
+  const told = await warnings(onEvent => distill(config, { onEvent }))
+  t.regex(told[0]!, /^2 rows are left out; the first: .*invalid\.jsonl:3: there is no column explanation/)
+  const whole = await distill(tinyDistill({ training: { steps: 1 } }))
+  const loss = async (run: string) => (await metricsOf(run))[0]!.loss
+  t.is(await loss(config.output.folder), await loss(whole.folder))
+
+  const none = await fileOf([bare, bare], 'none.jsonl')
+  const nothing = tinyDistill({ data: { train: { path: none }, invalidRows: 'skip' } })
+  await t.throwsAsync(distill(nothing), {
+    instanceOf: DataError,
+    message: /data\.train: no row is valid\. The first: /,
+  })
+})
+
 test('where no row is short enough, nothing is trained', async t => {
   const config = tinyWarmup({ data: { longRows: 'truncate', maxTokens: 10 } })
   await t.throwsAsync(warmup(config), {

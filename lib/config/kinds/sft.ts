@@ -49,6 +49,10 @@ const data = z.strictObject({
     .boolean()
     .default(true)
     .describe('Take the rows in an order drawn from training.seed, anew each epoch'),
+  invalidRows: z
+    .enum(['fail', 'skip'])
+    .default('fail')
+    .describe('What to do with a row that lacks a column, a text or its tags: refuse it, or leave it out'),
   maxTokens: count().nullable().default(null).describe("Longest row in tokens; null is the model's context"),
   longRows: z
     .enum(['fail', 'skip', 'truncate'])

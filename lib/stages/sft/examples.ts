@@ -32,6 +32,7 @@ export async function makeExamples(
   const ofTraces = async (list: readonly Trace[]) => {
     const examples: Example[] = []
     const long: { trace: Trace; reason: string }[] = []
+    let prompts = 0
     for (const [i, trace] of list.entries()) {
       // Tokenising a large data set takes seconds: the event loop gets its turn, and Ctrl-C is heard.
       if (i % 64 === 0) await new Promise(resolve => setImmediate(resolve))
@@ -47,10 +48,18 @@ export async function makeExamples(
           `${trace.origin}: ${reason}.\nLeave such rows out with data.longRows: skip, or their ends with truncate`,
         )
       long.push({ trace, reason })
-      const kept = config.data.longRows === 'truncate' ? truncate(example, limit.tokens) : undefined
-      if (kept !== undefined) examples.push(kept)
+      if (config.data.longRows === 'skip') continue
+      const kept = truncate(example, limit.tokens)
+      if (kept === undefined) prompts++
+      else examples.push(kept)
     }
-    tellOfLong(long, list.length, config, run)
+    const [first] = long
+    if (first !== undefined) {
+      const fate = config.data.longRows === 'skip' ? 'left out' : `cut at their ends${leftOut(prompts)}`
+      run.warn(
+        `${long.length} of ${list.length} rows are ${fate}; the first, ${first.trace.origin}: ${first.reason}`,
+      )
+    }
     if (list.length > 0 && examples.length === 0)
       throw new DataError(`No row is short enough. The first, ${long[0]!.trace.origin}: ${long[0]!.reason}`)
     return examples
@@ -88,17 +97,8 @@ function truncate({ prompt, completion }: Example, tokens: number): Example | un
   return { prompt, completion: completion.slice(0, tokens - prompt.length) }
 }
 
-function tellOfLong(
-  long: readonly { trace: Trace; reason: string }[],
-  rows: number,
-  { data: { longRows } }: SftConfig,
-  run: TrainingRun,
-): void {
-  const [first] = long
-  if (first === undefined) return
-  const fate = longRows === 'truncate' ? 'cut at their ends' : 'left out'
-  run.warn(`${long.length} of ${rows} rows are ${fate}; the first, ${first.trace.origin}: ${first.reason}`)
-}
+const leftOut = (prompts: number) =>
+  prompts === 0 ? '' : ` (but for ${prompts} whose prompts alone are too long: they are left out)`
 
 function warnOfUnknownEnd(end: Int32Array, { tokenizer, configuration }: Model, run: TrainingRun): void {
   const last = end.at(-1)

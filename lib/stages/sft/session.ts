@@ -46,10 +46,13 @@ export class SftSession {
 
   /** What costs little is read first, so that a mistake there is known before a model is fetched. */
   static async start(config: SftConfig, makeExample: MakeExample, run: TrainingRun): Promise<SftSession> {
+    const faults: string[] = []
     const traces = await readTraces(config.data, {
       signal: run.signal,
+      onInvalid: ({ message }) => faults.push(message),
       onProgress: ({ bytes, totalBytes = 0 }) => run.phase('load', run.step + 1, bytes, totalBytes),
     })
+    if (faults.length > 0) run.warn(`${faults.length} rows are left out; the first: ${faults[0]}`)
     const data = traceFingerprint(traces)
     const state = run.resumedFrom?.state as State | undefined
     if (state !== undefined && state.data !== data)
