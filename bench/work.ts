@@ -30,7 +30,10 @@ const model = await Model.load(arguments_.model, {
 await doPiece(model, shrunk(piece, 8))
 if (piece.kind === 'backward') await model.zeroGradients()
 
-const { result: tokens, seconds } = await timed(() => doPiece(model, piece))
+const {
+  result: { tokens },
+  seconds,
+} = await timed(() => doPiece(model, piece))
 console.log(
   JSON.stringify({
     program: 'rlt',

@@ -1,23 +1,45 @@
 /** Sampling, scoring and training on random tokens. */
-import type { Model, TokenGroup } from '../engine/index.js'
+import type { Model, SamplingStatistics, TokenGroup } from '../engine/index.js'
 import type { PieceOfWork } from './workloads.js'
 
-/**
- * Does a piece of work and says of how many tokens it was: those generated, or all tokens of all sequences that are
- * scored or trained on, whether or not some are computed once for several sequences.
- */
-export function doPiece(model: Model, work: PieceOfWork, signal?: AbortSignal): Promise<number> {
-  if (work.kind === 'generate') return generate(model, work, signal)
-  return work.kind === 'logprobs' ? score(model, work, signal) : backward(model, work, signal)
+export interface DonePiece {
+  /** Those generated, or all tokens of all sequences that are scored or trained on, however often each is computed. */
+  tokens: number
+  /** Of sampling only. */
+  sampling?: SamplingStatistics
 }
 
-async function generate(model: Model, work: PieceOfWork & { kind: 'generate' }, signal?: AbortSignal) {
-  const { prompts, samples, promptTokens, newTokens } = work
-  const groups = await model.sample(
+export async function doPiece(model: Model, work: PieceOfWork, signal?: AbortSignal): Promise<DonePiece> {
+  if (work.kind === 'generate') return generate(model, work, signal)
+  return {
+    tokens: await (work.kind === 'logprobs' ? score(model, work, signal) : backward(model, work, signal)),
+  }
+}
+
+type Generating = PieceOfWork & { kind: 'generate' }
+
+async function generate(model: Model, work: Generating, signal?: AbortSignal): Promise<DonePiece> {
+  const { prompts, samples, promptTokens, newTokens, cachePercent } = work
+  const done: DonePiece = { tokens: prompts * samples * newTokens }
+  await model.sample(
     Array.from({ length: prompts }, () => ({ prefix: randomTokens(model, promptTokens), samples })),
-    { maxNewTokens: newTokens, stop: [], signal },
+    {
+      ...{ maxNewTokens: newTokens, stop: [], signal },
+      cacheBytes: cachePercent === undefined ? null : (cachePercent / 100) * fullCacheBytes(model, work),
+      onStatistics: statistics => {
+        done.sampling = statistics
+      },
+    },
   )
-  return groups.flatMap(group => group.suffixes).reduce((sum, suffix) => sum + suffix.length, 0)
+  return done
+}
+
+/** Keys and values of all prompts and samples at once, each in blocks of 16 tokens of its own. */
+function fullCacheBytes({ configuration, dtype }: Model, work: Generating): number {
+  const { layers, keyValueHeads, headSize } = configuration
+  const inBlocks = (count: number) => 16 * Math.ceil(count / 16)
+  const tokens = work.prompts * (inBlocks(work.promptTokens) + work.samples * inBlocks(work.newTokens))
+  return tokens * 2 * layers * keyValueHeads * headSize * (dtype === 'bfloat16' ? 2 : 4)
 }
 
 async function score(model: Model, work: PieceOfWork & { kind: 'logprobs' }, signal?: AbortSignal) {

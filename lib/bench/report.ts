@@ -30,6 +30,9 @@ const rowSchema = z.object({
   bound: z.enum(['compute', 'memory']),
   /** Of stages and steps only. */
   tokensPerSecond: z.number().optional(),
+  /** Of sampling only: the most that keys and values took, and how often a sample gave its place to older ones. */
+  peakCacheBytes: z.number().optional(),
+  preemptions: z.number().optional(),
   /** Medians of a step's parts. */
   phases: z.record(z.string(), z.number()).optional(),
   /** The share of the CPU that other processes took meanwhile, where the system tells. */

@@ -2,7 +2,7 @@
 import type { Model } from '../engine/index.js'
 import { watched } from './disturbance.js'
 import { grpoStep, type Row, readRows, type StepTimes } from './grpo-step.js'
-import { doPiece } from './pieces.js'
+import { type DonePiece, doPiece } from './pieces.js'
 import type { BenchRow } from './report.js'
 import { type Peak, rates, type Work } from './roofline.js'
 import type { BenchSetting } from './setting.js'
@@ -12,24 +12,30 @@ import { type PieceOfWork, readWorkloads, shrunk } from './workloads.js'
 
 const stageOf = { generate: 'sample', logprobs: 'score', backward: 'train' } as const
 
-/** Every piece of workloads.json, after one in small as warm-up. */
+/** Sampling with memory for two fifths of what it would take: no peer's work. */
+const scarceSampling: PieceOfWork = {
+  ...{ kind: 'generate', prompts: 2, samples: 16, promptTokens: 128, newTokens: 192 },
+  cachePercent: 40,
+}
+
+/** Every piece of workloads.json and the one above, each after one in small as warm-up. */
 export async function* benchStages(
   model: Model,
   setting: BenchSetting,
   peak: Peak,
 ): AsyncGenerator<BenchRow> {
   const { work } = await readWorkloads()
-  for (const full of Object.values(work)) {
+  for (const full of [...Object.values(work), scarceSampling]) {
     const piece = setting.quick ? shrunk(full, 16) : full
     await doPiece(model, shrunk(piece, 8), setting.signal)
     const { kind, ...sizes } = piece
     const seconds: number[] = []
-    let tokens = 0
+    let done: DonePiece = { tokens: 0 }
     const { others } = await watched(async () => {
       for (let i = 0; i < (setting.quick ? 1 : 3); i++) {
         const repetition = await timed(() => doPiece(model, piece, setting.signal))
         seconds.push(repetition.seconds)
-        tokens = repetition.result
+        done = repetition.result
       }
     })
     const median = quartiles(seconds).median
@@ -37,7 +43,11 @@ export async function* benchStages(
       ...commonOf(setting, seconds, others),
       ...{ section: 'stages', name: stageOf[kind], sizes },
       ...rates(workOf(piece, sizeOf(model)), median, peak),
-      tokensPerSecond: tokens / median,
+      tokensPerSecond: done.tokens / median,
+      ...(done.sampling && {
+        peakCacheBytes: done.sampling.peakCacheBytes,
+        preemptions: done.sampling.preemptions,
+      }),
     }
   }
   await model.zeroGradients()

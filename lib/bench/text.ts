@@ -43,10 +43,10 @@ function tableOf(rows: readonly BenchRow[], kernels: boolean, compared: Compared
           ['plain', row => duration(row.plain!.median)],
           ['faster', row => `${row.speedup!.toFixed(2)} x`],
         ] satisfies [string, (row: BenchRow) => string][])
-      : ([['tokens/s', row => row.tokensPerSecond!.toFixed(0)]] satisfies [
-          string,
-          (row: BenchRow) => string,
-        ][])),
+      : ([
+          ['tokens/s', row => row.tokensPerSecond!.toFixed(0)],
+          ['keys and values', row => cacheText(row)],
+        ] satisfies [string, (row: BenchRow) => string][])),
     ['GFLOP/s', row => giga(row.operationsPerSecond)],
     ['GB/s', row => giga(row.bytesPerSecond)],
     ['of peak', row => `${(100 * row.shareOfPeak).toFixed(0)} % ${row.bound}`],
@@ -155,6 +155,11 @@ function table(head: readonly string[], rows: readonly string[][]): string {
         .trimEnd(),
     )
     .join('\n')
+}
+
+function cacheText({ peakCacheBytes, preemptions }: BenchRow): string {
+  if (peakCacheBytes === undefined) return ''
+  return `${(peakCacheBytes / 1e6).toFixed(0)} MB${preemptions ? `, ${preemptions} preemptions` : ''}`
 }
 
 function threadsText(count: number): string {

@@ -27,7 +27,15 @@ export interface StepWorkload {
 
 /** A piece of the engine's work; see workloads.json, which bench/peers/transformers_work.py reads too. */
 export type PieceOfWork =
-  | { kind: 'generate'; prompts: number; samples: number; promptTokens: number; newTokens: number }
+  | {
+      kind: 'generate'
+      prompts: number
+      samples: number
+      promptTokens: number
+      newTokens: number
+      /** Memory for keys and values, of what all samples at their full length take. Default: what is free. */
+      cachePercent?: number
+    }
   | { kind: 'logprobs'; sequences: number; sharedTokens: number; ownTokens: number }
   | { kind: 'backward'; sequences: number; sequenceTokens: number }
 

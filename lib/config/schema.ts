@@ -187,6 +187,16 @@ export const sampling = z.strictObject({
     .default(0)
     .describe("Leave out tokens less likely than this share of the likeliest one's probability; 0 is off"),
   maxNewTokens: count().default(1024).describe('Longest explanation'),
+  cacheBytes: count()
+    .nullable()
+    .default(null)
+    .describe(
+      'Most memory for keys and values; null is half of what is free. With less, fewer samples run at a time: the same ' +
+        'samples but for rounding, in more time',
+    ),
+  prefillTokens: count()
+    .default(2048)
+    .describe('Most prompt tokens computed between two tokens of the samples that run'),
 })
 
 const reductions = {

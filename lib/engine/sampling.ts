@@ -49,10 +49,10 @@ export interface SampleOptions extends Omit<CallOptions, 'onProgress'> {
   /** Token ids and texts that end a sample. Default: the model's end-of-sequence tokens. */
   stop?: readonly (string | number)[]
   /**
-   * Budget for keys and values. Default: half of the free memory. Samples that do not fit wait for others to end, and
+   * Budget for keys and values. Default, and null: half of the free memory. Samples that do not fit wait for others to end, and
    * when those that run no longer fit, the newest gives way and is computed again later: the same tokens in more time.
    */
-  cacheBytes?: number
+  cacheBytes?: number | null
   /**
    * Most prompt tokens fed between two tokens of the samples that are running: bounds how long a long prompt holds those
    * up, and the memory for its activations. Default 2048.

@@ -71,7 +71,7 @@ async function inputOf(config: TrainConfig, options: PlanOptions, memoryBytes: n
     promptsPerStep: config.training.promptsPerStep,
     completions: config.sampling.completions,
     maxNewTokens: config.sampling.maxNewTokens,
-    cacheBytes: memoryBytes / 2,
+    cacheBytes: config.sampling.cacheBytes ?? memoryBytes / 2,
   }
 }
 

@@ -52,7 +52,8 @@ async function trainSteps(session: Session): Promise<void> {
     const learningRate = learningRateAt(step, { ...config.optimizer, steps: config.training.steps })
     const clock = new Stopwatch()
 
-    const { groups, rewards, replaced } = await sampleAndScore(session, step, clock)
+    const sampled = await sampleAndScore(session, step, clock)
+    const { groups, rewards } = sampled
     const referenceLogProbs = await clock.time('score', () => reference.logProbs(groups))
     const advantages = estimateAdvantages({ rewards, groups, referenceLogProbs }, config)
     const update = await clock.time('train', () =>
@@ -60,7 +61,7 @@ async function trainSteps(session: Session): Promise<void> {
     )
     await reference.follow(teacher, step)
 
-    const metrics = metricsRow({ step, groups, rewards, replaced, advantages, update, learningRate, clock })
+    const metrics = metricsRow({ ...sampled, step, advantages, update, learningRate, clock })
     await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
     if (run.isSaveDue(step, config.training.steps)) await session.save()
     await evaluation.measureIfDue(step)

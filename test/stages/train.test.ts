@@ -10,7 +10,7 @@ import { folder, model, readRows, tinyConfig } from './tiny-run.js'
 const documented = [
   ...['step', 'reward', 'reward/understanding', 'reward/naturalness', 'kl_ref', 'sampler_trainer_gap'],
   ...['completion_tokens', 'lr', 'grad_norm', 'seconds', 'seconds/sample', 'seconds/score', 'seconds/train'],
-  ...['tokens_per_second', 'peak_memory_bytes'],
+  ...['tokens_per_second', 'peak_memory_bytes', 'peak_cache_bytes', 'preemptions'],
 ]
 
 test('a run leaves metrics, explanations, measurements and a teacher that can be loaded', async t => {
@@ -67,6 +67,21 @@ test('the first step is on-policy: no divergence, ratio 1, nothing clipped', asy
   t.is(row!.ratio_mean, 1)
   t.is(row!.clip_fraction, 0)
   t.true((row!.grad_norm as number) > 0)
+})
+
+test('with little memory for keys and values the same is sampled, piece by piece', async t => {
+  const sampled = async (sampling: { cacheBytes?: number; prefillTokens?: number }) => {
+    const config = tinyConfig({ training: { steps: 1 }, sampling: { maxNewTokens: 100, ...sampling } })
+    const { folder: run } = await train(config)
+    const [row] = await readRows(join(run, 'metrics.jsonl'))
+    const completions = await readRows(join(run, 'completions', 'step-000001.jsonl'))
+    return { cache: row!.peak_cache_bytes as number, texts: completions.map(row => row.explanation) }
+  }
+  const ample = await sampled({})
+  const cacheBytes = Math.floor(ample.cache / 2)
+  const scarce = await sampled({ cacheBytes, prefillTokens: 10 })
+  t.true(scarce.cache <= cacheBytes)
+  t.deepEqual(scarce.texts, ample.texts)
 })
 
 test('sampler and trainer agree', async t => {

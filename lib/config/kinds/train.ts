@@ -12,6 +12,8 @@ export const trainKind: RunKind<TrainConfig> = {
     'device',
     'threads',
     'teacher.checkpointActivations',
+    'sampling.cacheBytes',
+    'sampling.prefillTokens',
     'training.steps',
     'training.tokenBudget',
     'training.saveEvery',

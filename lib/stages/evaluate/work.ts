@@ -3,6 +3,7 @@ import { type EvaluateConfig, labelOfModel } from '../../config/index.js'
 import type { ModelFiles } from '../../models/index.js'
 import { resolveModel } from '../../models/index.js'
 import { weightsIdentity } from '../shared/judges.js'
+import { drawnBy } from '../shared/sampling.js'
 import type { Completion, PlacedQuestion } from './answering.js'
 import { EvaluationOutput, type GradedQuestion } from './output.js'
 import { type EvaluateResult, figuresOf } from './result.js'
@@ -151,7 +152,15 @@ async function identityOf(
   const { models, prompt, format, sampling, questionsPerBatch, seed } = config
   const weights = await Promise.all(files.map(weightsIdentity))
   return [
-    ...[1, prompt, prompt.style === 'student' ? format : null, sampling, questionsPerBatch, seed, weights],
+    ...[
+      1,
+      prompt,
+      prompt.style === 'student' ? format : null,
+      drawnBy(sampling),
+      questionsPerBatch,
+      seed,
+      weights,
+    ],
     models.map(({ model, name, dtype, server, requests }) => [model, name, dtype, server && requests.api]),
     config.tasks.map(({ grader, task }) => [grader, task]),
     tasks.map(({ name, user, questions }) => [

@@ -2,6 +2,7 @@
 import type { ExplainConfig } from '../../config/index.js'
 import { fingerprint, type Row, readSource } from '../../data/index.js'
 import { FoundJudges } from '../shared/judges.js'
+import { drawnBy } from '../shared/sampling.js'
 import { OutputFiles } from './output.js'
 import { columnsOf, type FinishedBatch } from './selection.js'
 
@@ -71,7 +72,7 @@ export class ExplainWork {
     )
     const identity = [
       ...[judges.identity, fingerprint({ train: rows, heldOut: [] }), data.maxPromptTokens],
-      ...[sampling, keep, questionsPerBatch, seed],
+      ...[drawnBy(sampling), keep, questionsPerBatch, seed],
       teacher.server === null ? null : [teacher.model, teacher.requests.api],
     ]
     const output = await OutputFiles.open(config.output, columnsOf(config, judges.termNames), identity)

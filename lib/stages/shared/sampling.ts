@@ -1,7 +1,7 @@
 /** A teacher explains questions. */
 import type { FormatConfig, SamplingConfig } from '../../config/index.js'
 import { type Explanation, explanationOf, type Row, stopsOf } from '../../data/index.js'
-import type { Model, SampledGroup } from '../../engine/index.js'
+import type { Model, SampledGroup, SamplingStatistics } from '../../engine/index.js'
 
 /** A question to be explained several times. */
 export interface Request {
@@ -19,18 +19,31 @@ export interface ExplanationGroup extends SampledGroup {
   explanations: Explanation[]
 }
 
+export interface SampleListeners {
+  signal?: AbortSignal | undefined
+  onSample?: (() => void) | undefined
+  onStatistics?: ((statistics: SamplingStatistics) => void) | undefined
+}
+
+/** What of the options decides which tokens are drawn: the others are about memory and time. */
+export function drawnBy<T extends Pick<SamplingConfig, 'cacheBytes' | 'prefillTokens'>>(sampling: T) {
+  const { cacheBytes: _, prefillTokens: __, ...drawn } = sampling
+  return drawn
+}
+
 /** The teacher explains each question `samples` times. */
 export async function sampleExplanations(
   requests: readonly Request[],
   teacher: Model,
   { sampling, format }: { sampling: SamplingConfig; format: FormatConfig },
-  { signal, onSample }: { signal?: AbortSignal | undefined; onSample?: (() => void) | undefined } = {},
+  { signal, onSample, onStatistics }: SampleListeners = {},
 ): Promise<ExplanationGroup[]> {
-  const { temperature, topP, topK, minP, maxNewTokens } = sampling
+  const { completions: _, ...options } = sampling
   const groups = await teacher.sample(requests, {
-    ...{ temperature, topP, topK, minP, maxNewTokens, signal },
+    ...{ ...options, signal },
     stop: stopsOf(format, teacher.configuration.endOfSequenceTokens),
     onSample: () => onSample?.(),
+    onStatistics: statistics => onStatistics?.(statistics),
   })
   return groups.map((group, i) => ({
     ...group,

@@ -6,6 +6,8 @@
  * samples at most (1 + rounds) * promptsPerStep questions. Which questions come in is a function of the step and the
  * round, so that a resumed run takes the same.
  */
+
+import type { SamplingStatistics } from '../../engine/index.js'
 import { type ComposedReward, groupAdvantages } from '../../rewards/index.js'
 import type { ExplanationGroup } from '../shared/sampling.js'
 import { sampleExplanations } from './sampling.js'
@@ -19,6 +21,13 @@ export interface ScoredGroups {
   rewards: ComposedReward[][]
   /** Groups that were sampled, scored and left out; undefined where none ever are. */
   replaced: ExplanationGroup[] | undefined
+  cache: CacheUse
+}
+
+/** Of all sampling of a step. */
+export interface CacheUse {
+  preemptions: number
+  peakBytes: number
 }
 
 export async function sampleAndScore(
@@ -27,8 +36,15 @@ export async function sampleAndScore(
   clock: Stopwatch,
 ): Promise<ScoredGroups> {
   const { questions, config } = session
+  const cache: CacheUse = { preemptions: 0, peakBytes: 0 }
+  const onStatistics = ({ preemptions, peakCacheBytes }: SamplingStatistics) => {
+    cache.preemptions += preemptions
+    cache.peakBytes = Math.max(cache.peakBytes, peakCacheBytes)
+  }
   const explain = async (requests: ReturnType<typeof questions.ofStep>) => {
-    const groups = await clock.time('sample', () => sampleExplanations(requests, session, step))
+    const groups = await clock.time('sample', () =>
+      sampleExplanations(requests, session, step, { onStatistics }),
+    )
     const rewards = await clock.time('score', () => scoreExplanations(groups, session, step))
     return { groups, rewards }
   }
@@ -44,7 +60,8 @@ export async function sampleAndScore(
       rewards[g] = further.rewards[i]!
     }
   }
-  return { groups, rewards, replaced: config.algorithm.dynamicSamplingRounds > 0 ? replaced : undefined }
+  const isDynamic = config.algorithm.dynamicSamplingRounds > 0
+  return { groups, rewards, cache, replaced: isDynamic ? replaced : undefined }
 }
 
 function teachesNothing(group: readonly ComposedReward[]): boolean {

@@ -45,7 +45,7 @@ export class Evaluation {
     const { config, run, teacher } = session
     const started = performance.now()
     const requests = heldOutRequests(this.questions, config, teacher.tokenizer)
-    const groups = await sampleExplanations(requests, session, step, 'evaluate')
+    const groups = await sampleExplanations(requests, session, step, { phase: 'evaluate' })
     const rewards = await scoreExplanations(groups, session, step)
     const ofQuestions = rewards
       .map(group => group.map(({ reward }) => reward).filter(Number.isFinite))

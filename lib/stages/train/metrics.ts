@@ -5,6 +5,7 @@ import type { Tokenizer } from '../../models/index.js'
 import type { ComposedReward, GroupAdvantages } from '../../rewards/index.js'
 import type { CompletionRow, MetricsRow } from '../../runs/index.js'
 import type { ExplanationGroup } from '../shared/sampling.js'
+import type { CacheUse } from './dynamicSampling.js'
 import type { Stopwatch } from './stopwatch.js'
 import type { UpdateStatistics } from './update.js'
 
@@ -14,6 +15,7 @@ export interface FinishedStep {
   rewards: readonly (readonly ComposedReward[])[]
   /** Groups that dynamic sampling left out; undefined where it is off. */
   replaced: readonly ExplanationGroup[] | undefined
+  cache: CacheUse
   advantages: readonly GroupAdvantages[]
   update: UpdateStatistics
   learningRate: number
@@ -24,10 +26,12 @@ export interface FinishedStep {
  * One row of metrics.jsonl. Rewards are means over the completions whose reward is finite, `reward/…` over those that
  * were scored; `reward_std` is the mean of the groups' standard deviations; `entropy` is the policy's mean over the
  * completions' tokens, in nats; `completion_tokens` is all tokens that were sampled, and `tokens_per_second` those by the
- * seconds of the whole step. Groups that dynamic sampling left out count in these two only.
+ * seconds of the whole step. Groups that dynamic sampling left out count in these two only, and in the last two:
+ * `peak_cache_bytes` is the most memory that keys and values took while sampling, `preemptions` how often a sample gave
+ * its place in it to older ones, to be computed again.
  */
 export function metricsRow(finished: FinishedStep): MetricsRow {
-  const { step, groups, replaced, advantages, update, learningRate, clock } = finished
+  const { step, groups, replaced, cache, advantages, update, learningRate, clock } = finished
   const completions = [...groups, ...(replaced ?? [])].flatMap(group => group.suffixes)
   const tokens = completions.reduce((sum, { length }) => sum + length, 0)
   const seconds = clock.seconds()
@@ -61,6 +65,8 @@ export function metricsRow(finished: FinishedStep): MetricsRow {
     'seconds/train': clock.seconds('train'),
     tokens_per_second: tokens / seconds,
     peak_memory_bytes: peakMemoryBytes(),
+    peak_cache_bytes: cache.peakBytes,
+    preemptions: cache.preemptions,
   }
 }
 

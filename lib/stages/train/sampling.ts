@@ -1,5 +1,10 @@
 import type { Phase } from '../../report/index.js'
-import { type ExplanationGroup, type Request, sampleExplanations as sample } from '../shared/sampling.js'
+import {
+  type ExplanationGroup,
+  type Request,
+  type SampleListeners,
+  sampleExplanations as sample,
+} from '../shared/sampling.js'
 import type { Session } from './session.js'
 
 /** The teacher, as it is now, explains each question `samples` times. */
@@ -7,7 +12,7 @@ export async function sampleExplanations(
   requests: readonly Request[],
   { teacher, config, run }: Session,
   step: number,
-  phase: Phase = 'sample',
+  { phase = 'sample', onStatistics }: { phase?: Phase; onStatistics?: SampleListeners['onStatistics'] } = {},
 ): Promise<ExplanationGroup[]> {
   const total = requests.reduce((sum, request) => sum + request.samples, 0)
   let done = 0
@@ -15,5 +20,6 @@ export async function sampleExplanations(
   return sample(requests, teacher, config, {
     signal: run.signal,
     onSample: () => run.phase(phase, step, ++done, total),
+    onStatistics,
   })
 }
