@@ -1,4 +1,7 @@
 /** Prompts fed in pieces, so that samples which run already go on between. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import test from 'ava'
 import { loadLong, randomTokens } from '../helpers/changed-models.js'
 import {
@@ -78,4 +81,16 @@ test('pieces of no token are refused', async t => {
     code: 'ERR_ARGUMENT',
     message: /prefillTokens/,
   })
+})
+
+test('what a prompt takes beside its keys and values is bounded by the piece', async t => {
+  const script = fileURLToPath(new URL('prefill-memory.js', import.meta.url))
+  const megabytes = async (prefillTokens: number) => {
+    const { stdout } = await promisify(execFile)(process.execPath, [script, String(prefillTokens)])
+    return Number(stdout) / 1e6
+  }
+  // Gate and up alone are 2 * 1,536 values of 2 bytes a token: 18 MB for 3,000 tokens, 1.6 MB for 256.
+  const [piece, whole] = [await megabytes(256), await megabytes(3000)]
+  t.true(piece < 40, `${piece} MB`)
+  t.true(whole > piece + 40, `${whole} MB, ${piece} MB in pieces`)
 })
