@@ -99,8 +99,9 @@ export async function sampleWith(
   )
   const firstSeed = BigInt(options.seed ?? 0)
 
-  const statistics = await cancellable(options.signal, cancel =>
-    native.sample(
+  const statistics = await cancellable(options.signal, cancel => {
+    collector.cancel = cancel
+    return native.sample(
       concatenate(requests.map(request => request.prefix)),
       Int32Array.from(requests.flatMap(request => [request.prefix.length, request.samples ?? 1])),
       BigUint64Array.from(
@@ -119,8 +120,11 @@ export async function sampleWith(
       collector.stopFlags,
       cancel,
       collector.onTokens,
-    ),
-  )
+    )
+  }).catch((error: unknown) => {
+    collector.throwFailure()
+    throw error
+  })
   // Aborting in the last step leaves nothing for the native side to interrupt.
   if (options.signal?.aborted) throw new AbortedError(undefined, { cause: options.signal.reason })
   collector.throwFailure()
@@ -139,6 +143,8 @@ interface Sequence {
 
 class Collector {
   readonly stopFlags: Int32Array
+  /** Set to 1, it ends the call. */
+  cancel: Int32Array = new Int32Array(1)
   private readonly sequences: Sequence[] = []
   private failure: unknown
 
@@ -168,7 +174,7 @@ class Collector {
       for (let i = 0; i < sequences.length; i++) this.add(sequences[i]!, tokens[i]!, logProbs[i]!, finish[i]!)
     } catch (error) {
       this.failure ??= error
-      for (let i = 0; i < this.stopFlags.length; i++) Atomics.store(this.stopFlags, i, 1)
+      Atomics.store(this.cancel, 0, 1)
     }
   }
 
