@@ -13,7 +13,7 @@
 import { join } from 'node:path'
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
-import { readEvaluations, writeFileAtomic } from '../lib/runs/index.js'
+import { readEvaluations, readMetrics, writeFileAtomic } from '../lib/runs/index.js'
 import { oneOfEach, partitionsByRank, questionsOfAll, withoutExplanations } from './claims/datasets.js'
 import { document } from './claims/document.js'
 import { figures } from './claims/figures.js'
@@ -69,11 +69,6 @@ async function replay(work: Work): Promise<Results> {
     },
   }
 
-  const students: Record<string, StudentResult> = {}
-  for (const seed of settings.student.seeds)
-    for (const [name, rows] of Object.entries(sets))
-      add(students, name, await work.distil(name, rows, gsm8kData, seed))
-
   const countdownExplained = {
     untrained: await work.explain('countdown-untrained', baseModel, countdown),
     trained: await work.explain('countdown-trained', trained, countdown),
@@ -86,15 +81,30 @@ async function replay(work: Work): Promise<Results> {
       add(countdownStudents, name, await work.distil(`countdown-${name}-student`, set, countdown, seed))
     }
 
+  const students: Record<string, StudentResult> = {}
+  for (const seed of settings.student.seeds)
+    for (const [name, rows] of Object.entries(sets))
+      add(students, name, await work.distil(name, rows, gsm8kData, seed))
+
   const { untrained, trained: ofTrained, none } = students
   return {
-    ...{ settings, seconds: work.seconds },
+    ...{
+      settings,
+      seconds: { ...work.seconds, teacher: await secondsOfTraining(join(work.folder, 'teacher')) },
+    },
     training: await readEvaluations(join(work.folder, 'teacher')),
     ...{ teachers, undistilled },
     teacherStudents: { untrained: untrained!, trained: ofTrained!, none: none! },
     rankStudents: Array.from({ length: settings.explanations }, (_, k) => students[`rank-${k + 1}`]!),
     countdownStudents: { untrained: countdownStudents.untrained!, trained: countdownStudents.trained! },
   }
+}
+
+/** Of steps and measurements, however often the run was gone on with. */
+async function secondsOfTraining(run: string): Promise<number> {
+  const [steps, evaluations] = [await readMetrics(run), await readEvaluations(run)]
+  const seconds = [...steps.map(row => row.seconds), ...evaluations.map(row => row['held_out/seconds'])]
+  return Math.round(seconds.reduce<number>((sum, one) => sum + (one ?? 0), 0))
 }
 
 /** The seeds of one data set together. */

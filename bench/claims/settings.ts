@@ -24,7 +24,7 @@ export const settings = {
   maxNewTokens: 192,
   /** Questions that nothing is trained on. */
   heldOut: 128,
-  student: { learningRate: 5e-5, rowsPerStep: 4, seeds: [1] },
+  student: { learningRate: 5e-5, rowsPerStep: 4, seeds: [1, 2] },
   /** Explanations of held-out questions, by which teachers are judged. */
   judged: { questions: 48, explanations: 2 },
   thought: { temperature: 0.7, maxNewTokens: 96 },

@@ -1,4 +1,4 @@
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
@@ -21,12 +21,14 @@ import {
 } from '../../bench/claims/datasets.js'
 import { document } from '../../bench/claims/document.js'
 import { figures } from '../../bench/claims/figures.js'
-import type { Judgement } from '../../bench/claims/judge.js'
+import { type Judgement, judgeTeacher } from '../../bench/claims/judge.js'
 import { type Measurement, measureStudent, turnOf } from '../../bench/claims/measure.js'
 import type { Results, StudentResult } from '../../bench/claims/results.js'
+import { Work } from '../../bench/claims/work.js'
 import { explainKind, parseConfig } from '../../lib/config/index.js'
 import { chatPrompt } from '../../lib/data/index.js'
 import { Model } from '../../lib/engine/index.js'
+import { tinyExplain } from '../stages/tiny-explain.js'
 import { writeTinyModel } from '../stages/tiny-model.js'
 
 function row(question: string, rank: number): ExplainedRow {
@@ -155,6 +157,27 @@ test('behind a thought, the tokens of the solution are those at its end', async 
     t.is(tokenizer.decode(tokens.subarray(0, solutionStart)), `${thought}\n\n`)
     t.is(tokenizer.decode(tokens.subarray(solutionStart)), 'it is 2.')
   }
+})
+
+test("a teacher's reward is that of its explanations, ended or not", async t => {
+  const config = await tinyExplain({ reward: { missingEnd: -8 } })
+  const { reward, ended, understanding, naturalness } = await judgeTeacher(config)
+  t.is(reward.length, 7)
+  t.true(new Set(ended).size > 1, 'all of one kind: nothing would be tested')
+  for (const [i, share] of ended.entries()) {
+    t.is(understanding[i] === null, share === 0)
+    // The reward's weights, and what stands in for it where the end is missing; both means are over the same four.
+    const ofEnded = share === 0 ? 0 : understanding[i]! - 3 * naturalness[i]!
+    t.true(Math.abs(reward[i]! - (share * ofEnded + (1 - share) * -8)) < 1e-9)
+  }
+})
+
+test('results of other settings are not gone on with', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'rlt-claims-'))
+  await Work.open(folder)
+  await Work.open(folder)
+  await writeFile(join(folder, 'settings.json'), '{}')
+  await t.throwsAsync(Work.open(folder), { message: /holds results of other settings/ })
 })
 
 test('the report has every table, with the figures that it says', t => {
