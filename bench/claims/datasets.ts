@@ -10,6 +10,8 @@ export interface ExplainedRow {
   parts: Record<string, number>
   /** 1 is the highest reward of its question. */
   rank: number
+  /** Of the explanation. */
+  tokens: number
 }
 
 type ByQuestion = Map<string, ExplainedRow[]>

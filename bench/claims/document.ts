@@ -61,7 +61,7 @@ questions; it covers neither the teacher's seed nor the choice of the rows to le
 function claimA({ teacherStudents, undistilled }: Results): string {
   const { untrained, trained, none } = teacherStudents
   const rows = [
-    studentRow('not distilled', { rows: 0, reward: null, measurements: [undistilled.gsm8k] }),
+    studentRow('not distilled', { ...undistilledRow, measurements: [undistilled.gsm8k] }),
     studentRow('no explanations', none),
     studentRow("the untrained teacher's", untrained),
     studentRow("the trained teacher's", trained),
@@ -125,7 +125,7 @@ ${table(
 Students distilled on ${questions} other problems, as in (a), measured on held-out problems:
 
 ${table(studentHead('explanations'), [
-  studentRow('not distilled', { rows: 0, reward: null, measurements: [undistilled.countdown] }),
+  studentRow('not distilled', { ...undistilledRow, measurements: [undistilled.countdown] }),
   studentRow("the untrained teacher's", untrained),
   studentRow("the GSM8K teacher's", trained),
 ])}
@@ -155,16 +155,18 @@ const studentHead = (first: string) => [
   names.afterThought,
   'thought',
 ]
+const undistilledRow = { rows: 0, reward: null, tokens: null }
 const differenceHead = ['difference', `mean [${interval95}]`, 'seed by seed']
 
-function studentRow(label: string, { rows, reward, measurements }: StudentResult): string[] {
+function studentRow(label: string, { rows, reward, tokens, measurements }: StudentResult): string[] {
   const thought = meanOf(measurements.flatMap(({ thoughtTokens }) => thoughtTokens))
   return [
     label,
     rows === 0 ? '' : String(rows),
     reward === null ? '' : signed(reward),
+    tokens === null ? '' : tokens.toFixed(0),
     ...measures.map(measure => withError(estimateOf(valuesOf(measurements, measure)))),
-    `${thought.toFixed(0)} tokens`,
+    thought.toFixed(0),
   ]
 }
 

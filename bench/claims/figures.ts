@@ -68,7 +68,7 @@ export function rankName(k: number, partitions: number): string {
 
 function figureC({ teachers, countdownStudents: { untrained, trained } }: Results): string {
   const explanations = judgedParts.map(part => ({
-    label: part === 'ended' ? 'share ended' : part,
+    label: partLabels[part],
     panel: 'explanations of countdown',
     ...teacherDifference(teachers.countdown.trained, teachers.countdown.untrained, part),
   }))
@@ -78,6 +78,11 @@ function figureC({ teachers, countdownStudents: { untrained, trained } }: Result
     ...studentDifference(trained.measurements, untrained.measurements, measure),
   }))
   return draw([...explanations, ...students], 'trained on GSM8K, above untrained')
+}
+
+const partLabels = {
+  ...{ reward: 'reward', understanding: 'understanding' },
+  ...{ naturalness: 'naturalness (less is better)', ended: 'share ended' },
 }
 
 function draw(bars: readonly Bar[], label: string): string {

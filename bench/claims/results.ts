@@ -12,6 +12,8 @@ export interface StudentResult {
   rows: number
   /** Mean reward of its explanations; null where they are none of a teacher's. */
   reward: number | null
+  /** Mean tokens of its explanations; null likewise. */
+  tokens: number | null
   /** One a seed. */
   measurements: Measurement[]
 }

@@ -9,6 +9,7 @@ import { writeFileAtomic } from '../../lib/runs/index.js'
 import { distill } from '../../lib/stages/distill.js'
 import { explain } from '../../lib/stages/explain.js'
 import { train } from '../../lib/stages/train.js'
+import { meanOf } from './analysis.js'
 import { byQuestion, type ExplainedRow, inOneParagraph } from './datasets.js'
 import { type Judgement, judgeTeacher } from './judge.js'
 import { type Measurement, measureStudent } from './measure.js'
@@ -20,6 +21,7 @@ interface DistilledRow {
   solution: string
   explanation: string
   reward?: number
+  tokens?: number
 }
 
 export class Work {
@@ -89,9 +91,11 @@ export class Work {
       await rm(run, { recursive: true })
       return measured
     })
-    const rewards = rows.flatMap(({ reward }) => reward ?? [])
-    const reward = rewards.length === rows.length ? rewards.reduce((a, b) => a + b, 0) / rows.length : null
-    return { rows: rows.length, reward, measurements: [measurement] }
+    return {
+      ...{ rows: rows.length, measurements: [measurement] },
+      reward: meanOfAll(rows.map(row => row.reward)),
+      tokens: meanOfAll(rows.map(row => row.tokens)),
+    }
   }
 
   async measureUndistilled(name: string, model: string, task: TaskData): Promise<Measurement> {
@@ -136,6 +140,12 @@ export class Work {
     this.seconds[file.replace(/(\.done)?\.json$/, '')] = Math.round(seconds)
     return made
   }
+}
+
+/** Null where a value is missing. */
+function meanOfAll(values: readonly (number | undefined)[]): number | null {
+  const known = values.flatMap(value => value ?? [])
+  return known.length === values.length ? meanOf(known) : null
 }
 
 const log = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)

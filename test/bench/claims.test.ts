@@ -34,7 +34,7 @@ import { writeTinyModel } from '../stages/tiny-model.js'
 function row(question: string, rank: number): ExplainedRow {
   return {
     ...{ question, solution: `${question} solved`, explanation: `${question} explained ${rank}` },
-    ...{ reward: -rank, parts: {}, rank },
+    ...{ reward: -rank, parts: {}, rank, tokens: 9 },
   }
 }
 const explained = byQuestion([row('a', 1), row('a', 2), row('b', 1), row('c', 2), row('c', 1), row('c', 3)])
@@ -182,7 +182,7 @@ test('results of other settings are not gone on with', async t => {
 
 test('the report has every table, with the figures that it says', t => {
   const student = (...direct: number[]): StudentResult => ({
-    ...{ rows: 5, reward: -2, measurements: [measurement(...direct)] },
+    ...{ rows: 5, reward: -2, tokens: 9, measurements: [measurement(...direct)] },
   })
   const judgement = (value: number): Judgement => {
     const values = [value, value, value]
