@@ -133,7 +133,8 @@ bool Scheduler::enter() {
   return entering_ != nullptr;
 }
 
-/// Whether all of a request's prompt will be in the cache after this plan.
+/// Whether all of a request's prompt will be in the cache after this plan. Where a prompt is divided is a matter of its
+/// own length alone, not of what else is fed: so are the last bits of what comes of it.
 bool Scheduler::planPrefix(const std::shared_ptr<RunningRequest>& request, PrefillPlan& plan, int64_t& budget) {
   const std::vector<int32_t>& tokens = request->request->prefix;
   if (!request->prefix) {
@@ -141,9 +142,10 @@ bool Scheduler::planPrefix(const std::shared_ptr<RunningRequest>& request, Prefi
     request->prefix->reserve(static_cast<int64_t>(tokens.size()));
   }
   const bool planned = !plan.completes.empty() && std::find(plan.completes.begin(), plan.completes.end(), request) != plan.completes.end();
-  const int64_t done = request->prefix->length(), left = planned ? 0 : static_cast<int64_t>(tokens.size()) - done, count = std::min(left, budget);
+  const int64_t done = request->prefix->length(), left = planned ? 0 : static_cast<int64_t>(tokens.size()) - done;
+  const int64_t count = std::min(left, limits_.prefillTokens);
   if (left == 0) return true;
-  if (count == 0) return false;
+  if (count > budget) return false;
   plan.pieces.push_back({{tokens.data() + done, static_cast<size_t>(count)}, nullptr, request->prefix.get()});
   plan.completes.push_back(count == left ? request : nullptr);
   budget -= count;

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
+import { systemInformation } from '../../lib/engine/index.js'
 import { loadLong, randomTokens } from '../helpers/changed-models.js'
 import {
   architectures,
@@ -69,10 +70,23 @@ test('samples that run go on while a long prompt is fed', async t => {
     await model.sample(requests, { ...sampling, prefillTokens, onToken })
     return order.indexOf(1)
   }
-  // 3 + 17 tokens, 9 times 20 and the last 3: after each of the ten but the last the first sample gets a token, and its
-  // very first with its prompt.
+  // 3 tokens, then ten times 20: after each but the last the first sample gets a token, and its very first with its prompt.
   t.is(await before(20), 11)
   t.is(await before(1000), 1)
+})
+
+test('where a prompt is divided does not depend on the others: neither do its samples in bfloat16', async t => {
+  const model = await loadTiny(t, 'qwen3', { dtype: 'bfloat16' })
+  const requests = requestsOf(model.configuration.vocabularySize).map((request, i) => ({
+    ...request,
+    seed: i,
+  }))
+  const options = { ...sampling, prefillTokens: 40 }
+  const together = await model.sample(requests, options)
+  const alone = await Promise.all(requests.map(request => model.sample([request], options)))
+  // The kernels of other CPUs may add in another order for other numbers of rows.
+  if (systemInformation().bfloat16Fast) t.deepEqual(together, alone.flat())
+  else t.is(together.length, alone.length)
 })
 
 test('pieces of no token are refused', async t => {
