@@ -44,6 +44,16 @@ export function differencesBySeed(
   return first.map((one, s) => meanOf(one[measure]) - meanOf(second[s]![measure]))
 }
 
+/** By how much students of one data set differ from seed to seed: the range of their means, averaged over the data sets. */
+export function rangeOverSeeds(dataSets: readonly (readonly Measurement[])[], measure: MeasureName): number {
+  return meanOf(
+    dataSets.map(measurements => {
+      const means = measurements.map(one => meanOf(one[measure]))
+      return Math.max(...means) - Math.min(...means)
+    }),
+  )
+}
+
 /** Of the mean over seeds, whatever the questions; undefined for a single seed. */
 export function errorOverSeeds(values: readonly number[]): number | undefined {
   if (values.length < 2) return undefined

@@ -9,6 +9,7 @@ import {
   judgedParts,
   meanOf,
   measures,
+  rangeOverSeeds,
   slopes,
   studentDifference,
   teacherDifference,
@@ -28,6 +29,9 @@ export function document(results: Results): string {
 
 function introduction({ teacherStudents, rankStudents, countdownStudents, training }: Results): string {
   const { teacher, questions, explanations, heldOut, student, countdown, thought, resampling } = settings
+  const dataSets = [...Object.values(teacherStudents), ...rankStudents].map(
+    ({ measurements }) => measurements,
+  )
   const [before, after] = [training[0]!, training.at(-1)!]
   return `# The paper's main claims, replayed at small scale
 
@@ -54,6 +58,11 @@ the reference solution, in nats at temperature 1:
 - *behind its own thought*: the student samples a thought (temperature ${thought.temperature}, at most ${thought.maxNewTokens} tokens, ended by an empty line), and
   the solution stands behind it, as in the format it was distilled in.
 
+Students of one data set differ from seed to seed by ${measures
+    .map(measure => `${number(rangeOverSeeds(dataSets, measure))} ${names[measure]}`)
+    .join(' and ')}, on average: differences that are
+smaller mean little, whatever their interval.
+
 ± is the standard error over held-out questions. Differences are paired by question, with their ${100 * resampling.confidence} % bootstrap interval over
 questions; it covers neither the teacher's seed nor the choice of the rows to learn from. Answers are not graded: of so small a model next to none is right.`
 }
@@ -69,7 +78,8 @@ function claimA({ teacherStudents, undistilled }: Results): string {
   return `## (a) Explanations of the trained teacher against the untrained one
 
 One explanation of each question, taken by chance. "No explanations" are the same questions and solutions, with "Here is the
-solution." in place of every thought.
+solution." in place of every thought. Where explanations are shorter, more of a student's loss, a mean over tokens, is on the
+solution: that can make a difference by itself.
 
 ${table(studentHead('explanations'), rows)}
 
@@ -80,7 +90,8 @@ ${table(differenceHead, [
 
 ![Differences of (a)](claims-a.svg)
 
-${sayStudents("Students of the trained teacher's explanations, beside those of the untrained teacher's,", trained.measurements, untrained.measurements)}`
+${sayStudents("Students of the trained teacher's explanations, beside those of the untrained teacher's,", trained.measurements, untrained.measurements)}
+${sayStudents('The same students, beside those of no explanations,', trained.measurements, none.measurements)}`
 }
 
 function claimB({ rankStudents }: Results): string {
@@ -103,8 +114,8 @@ ${table(differenceHead, [...studentDifferences('best - worst', best, worst), ...
 
 ![Differences of (b)](claims-b.svg)
 
-${sayStudents('Students of the best explanations, beside those of the worst,', best.measurements, worst.measurements)} A slope below 0 is a
-student that gets worse with the rank.`
+${sayStudents('Students of the best explanations, beside those of the worst,', best.measurements, worst.measurements)} A slope below 0 would be
+students that get worse with the rank.`
 }
 
 function claimC({ teachers, countdownStudents, undistilled }: Results): string {
@@ -151,9 +162,10 @@ const studentHead = (first: string) => [
   first,
   'rows',
   'their reward',
+  'their tokens',
   names.direct,
   names.afterThought,
-  'thought',
+  'tokens of its thought',
 ]
 const undistilledRow = { rows: 0, reward: null, tokens: null }
 const differenceHead = ['difference', `mean [${interval95}]`, 'seed by seed']

@@ -5,6 +5,7 @@ import test from 'ava'
 import {
   differencesBySeed,
   errorOverSeeds,
+  rangeOverSeeds,
   slopes,
   studentDifference,
   teacherDifference,
@@ -93,6 +94,7 @@ test('students are compared question by question, by their means over seeds', t 
   const { mean, low, high } = studentDifference(first, second, 'direct')
   t.deepEqual([mean, low, high], [1, 1, 1])
   t.deepEqual(differencesBySeed(first, second, 'afterThought'), [2, 2])
+  t.is(rangeOverSeeds([first, [measurement(1), measurement(1)]], 'direct'), 1)
   t.is(errorOverSeeds([1, 3]), 1)
   t.is(errorOverSeeds([1]), undefined)
 })
@@ -216,6 +218,8 @@ test('the report has every table, with the figures that it says', t => {
   t.regex(text, /not shown to differ/)
   t.regex(text, /2 minutes in all/)
   t.false(/NaN|undefined/.test(text))
+  for (const block of text.split('\n\n').filter(block => block.startsWith('|')))
+    t.is(new Set(block.split('\n').map(line => line.split(' | ').length)).size, 1, block)
   for (const svg of Object.values(figures(results))) {
     t.regex(svg, /^<svg xmlns=/)
     t.false(/NaN|undefined/.test(svg))
