@@ -72,6 +72,14 @@ double temperatureArgument(const Napi::Value& value) {
   return temperature;
 }
 
+Checkpointing checkpointingArgument(const Napi::Value& value) {
+  const std::string name = stringArgument(value, "checkpointing");
+  if (name == "none") return Checkpointing::none;
+  if (name == "selective") return Checkpointing::selective;
+  if (name == "every-layer") return Checkpointing::everyLayer;
+  fail(value.Env(), "ERR_ARGUMENT", "Expected 'none', 'selective' or 'every-layer' for checkpointing, got '" + name + "'.");
+}
+
 void fill(Decoder& decoder, const std::vector<WeightSource>& sources, const Cancellation& cancellation) {
   MappedFiles files;
   for (const WeightSource& source : sources) {
@@ -161,13 +169,13 @@ Napi::Value ModelObject::backward(const Napi::CallbackInfo& info) {
   const Batch batch = batchArguments(info);
   const LossArguments loss = lossArguments(info[2]);
   const double temperature = temperatureArgument(info[3]);
-  const bool checkpoint = booleanArgument(info[4], "checkpoint");
+  const Checkpointing checkpointing = checkpointingArgument(info[4]);
   int32_t* cancel = int32ArrayArgument(info[5], "cancel").data();
 
   return EngineThread::of(env).submit(env, {info[0], info[1], info[2], info[5]}, {}, [=](JobContext&) -> Settle {
     const PackedGroups packed = batch.pack(*model);
     loss.checkLengths(packed.suffixTokens);
-    auto statistics = backwardGroups(*model, packed, loss.function(), temperature, checkpoint, Cancellation(cancel));
+    auto statistics = backwardGroups(*model, packed, loss.function(), temperature, checkpointing, Cancellation(cancel));
     return [statistics = std::move(statistics)](Napi::Env env) { return toValue(env, statistics); };
   });
 }

@@ -6,6 +6,8 @@
  * What concerns several options at once is in `combinations.ts`.
  */
 import { z } from 'zod'
+import { parseBytes } from '../bytes.js'
+import { checkpointingPolicies } from '../engine/checkpointing.js'
 import { loraTargets } from '../models/lora-targets.js'
 import { formatStyles } from './formats.js'
 import { lossDefaults, lossNames } from './losses.js'
@@ -54,10 +56,6 @@ export const trainedModel = z.strictObject({
   dtype: dtype()
     .default('auto')
     .describe('Type of the weights; auto takes bfloat16 where this machine is fast at it'),
-  checkpointActivations: z
-    .enum(['auto', 'always', 'never'])
-    .default('auto')
-    .describe('Recompute activations in the backward pass instead of keeping them: slower, much less memory'),
   lora: lora(),
 })
 
@@ -348,6 +346,28 @@ export const optimizer = z.strictObject({
 
 export const tokenBudget = () =>
   countOrZero().default(0).describe('Tokens that go through a model at once; 0 lets the engine choose')
+export const checkpointing = () =>
+  z
+    .enum(['auto', ...checkpointingPolicies])
+    .default('auto')
+    .describe(
+      'Which activations the backward pass computes again instead of keeping them: none, selective (of norms and of the ' +
+        'feed-forward activation), every-layer (all but what enters a layer: slower, much less memory). The gradients ' +
+        'are the same. auto takes the fastest that fits into training.memoryBudget',
+    )
+export const memoryBudget = () =>
+  z
+    .preprocess(
+      (value: number | string | null | undefined) =>
+        typeof value === 'string' ? (parseBytes(value) ?? value) : value,
+      count().nullable(),
+    )
+    .default(null)
+    .describe(
+      'Memory that the run may take, in bytes or such as 4GiB, for training.checkpointing: auto; null is what is free ' +
+        'when it begins (on a GPU, where that is not known: as little as can be)',
+    )
+    .meta({ examples: ['4GiB'] })
 export const seed = () => z.int().min(0).max(0xffffffff).default(0)
 
 const training = z.strictObject({
@@ -356,6 +376,8 @@ const training = z.strictObject({
     .default(16)
     .describe('Questions in a step; each gets sampling.completions explanations'),
   tokenBudget: tokenBudget(),
+  checkpointing: checkpointing(),
+  memoryBudget: memoryBudget(),
   seed: seed().describe('Decides the order of the data and every sampled token'),
   saveEvery: countOrZero().default(25).describe('Steps between checkpoints; 0 saves at the end only'),
   keepCheckpoints: count().default(2).describe('Checkpoints kept; older ones are removed'),

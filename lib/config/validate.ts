@@ -126,6 +126,10 @@ function wordsOf(schema: JsonSchema): string[] {
 
 /** "a whole number of at least 1", "one of auto, cpu, cuda", … */
 function describeSchema(schema: JsonSchema): string {
+  if (schema.examples) {
+    const { examples, ...rest } = schema
+    return `${describeSchema(rest as JsonSchema)}, such as ${(examples as unknown[]).join(', ')}`
+  }
   if (schema.anyOf) return (schema.anyOf as JsonSchema[]).map(describeSchema).join(' or ')
   if (schema.enum)
     return schema.enum.length === 1 ? String(schema.enum[0]) : `one of ${schema.enum.join(', ')}`

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { AbortedError, EngineError } from '../errors.js'
 import type { ModelConfiguration, WeightEntry } from '../models/index.js'
 import { packageRoot } from '../packageRoot.js'
+import type { Checkpointing } from './checkpointing.js'
 
 /** A tensor as safetensors describes it. */
 export interface TensorDescription {
@@ -84,7 +85,7 @@ export interface NativeModel {
     layout: Int32Array,
     loss: NativeLoss,
     temperature: number,
-    checkpoint: boolean,
+    checkpointing: Checkpointing,
     cancel: Int32Array,
   ): Promise<NativeLossStatistics>
   zeroGradients(): Promise<void>

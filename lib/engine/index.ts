@@ -1,5 +1,11 @@
 export { AdamW, type AdamWOptions, type StepOptions, type StepResult } from './adamw.js'
 export type { SystemInformation } from './addon.js'
+export {
+  type Checkpointing,
+  checkpointingPolicies,
+  scoringActivationBytes,
+  trainingActivationBytes,
+} from './checkpointing.js'
 export type { LoraOptions } from './lora.js'
 export type { GrpoLoss, Loss, LossStatistics, SftLoss } from './loss.js'
 export { type BackwardOptions, type LoadOptions, type LogProbsOptions, Model } from './model.js'

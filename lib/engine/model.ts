@@ -11,6 +11,7 @@ import {
   Tokenizer,
 } from '../models/index.js'
 import { addon, callAddon, callAddonNow, cancellable, type NativeModel } from './addon.js'
+import type { Checkpointing } from './checkpointing.js'
 import { chooseAdapter, type LoraOptions, saveAdapter } from './lora.js'
 import { checkLoss, combineStatistics, type Loss, type LossStatistics, lossOfPack } from './loss.js'
 import { type Pack, packGroups, scatter } from './packing.js'
@@ -48,8 +49,11 @@ export interface LogProbsOptions extends CallOptions {
 }
 
 export interface BackwardOptions extends Omit<LogProbsOptions, 'adapter'> {
-  /** Keep only each layer's input and compute the rest twice: slower, much less memory. Default false. */
-  checkpoint?: boolean
+  /**
+   * What is kept of each layer between its forward and its backward pass, the same for all or by the number of tokens
+   * that go through the model at once. Default selective.
+   */
+  checkpointing?: Checkpointing | ((tokens: number) => Checkpointing)
 }
 
 /**
@@ -165,13 +169,15 @@ export class Model {
     let begun = false
     try {
       await this.eachPack(groups, { tokenBudget: 2048, ...options }, async (pack, cancel) => {
+        const { checkpointing = 'selective' } = options
+        const policy = typeof checkpointing === 'function' ? checkpointing(pack.tokens.length) : checkpointing
         const pass = this.native.backward(
           ...([
             pack.tokens,
             pack.layout,
             lossOfPack(pack, loss),
             options.temperature ?? 1,
-            options.checkpoint ?? false,
+            policy,
             cancel,
           ] as const),
         )

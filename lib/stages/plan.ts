@@ -1,9 +1,15 @@
 /** Whether a training run fits into a machine, before anything is loaded: memory by part, and what to change if not. */
-import { freemem } from 'node:os'
 import { parseConfig, type TrainConfig, type TrainConfigInput, trainKind } from '../config/index.js'
-import { defaultDtype } from '../engine/index.js'
+import { type Checkpointing, defaultDtype } from '../engine/index.js'
 import { type ModelShape, readConfiguration, resolveModel } from '../models/index.js'
-import { type MemoryParts, memoryOf, type PlanInput, type PlannedModel, peakOf } from './plan/memory.js'
+import {
+  fastestThatFits,
+  type MemoryParts,
+  memoryOf,
+  type PlanInput,
+  type PlannedModel,
+  peakOf,
+} from './plan/memory.js'
 import { adapterParametersOf, knownShapes } from './plan/shapes.js'
 
 export interface PlanOptions {
@@ -23,6 +29,8 @@ export interface Plan {
   memoryBytes: number
   fits: boolean
   devices: number
+  /** The configuration's, or what `auto` comes to within `memoryBytes`. */
+  checkpointing: Checkpointing
   /** If every completion is as long as it may be. */
   tokensPerStep: { prompts: number; completions: number }
   /** What would make it fit, the mildest change first; empty where it fits or where nothing listed would help. */
@@ -35,13 +43,13 @@ export interface Plan {
  */
 export async function plan(config: TrainConfigInput, options: PlanOptions = {}): Promise<Plan> {
   const parsed = parseConfig(trainKind, config)
-  const memoryBytes = options.memoryBytes ?? freemem()
+  const memoryBytes = options.memoryBytes ?? parsed.training.memoryBudget ?? process.availableMemory()
   const input = await inputOf(parsed, options, memoryBytes)
   const parts = memoryOf(input)
   const peakBytes = peakOf(parts)
   const fits = peakBytes <= memoryBytes
   return {
-    ...{ parts, peakBytes, memoryBytes, fits, devices: input.devices },
+    ...{ parts, peakBytes, memoryBytes, fits, devices: input.devices, checkpointing: input.checkpointing },
     tokensPerStep: {
       prompts: input.promptsPerStep * input.promptTokens,
       completions: input.promptsPerStep * input.completions * input.maxNewTokens,
@@ -58,14 +66,13 @@ async function inputOf(config: TrainConfig, options: PlanOptions, memoryBytes: n
   }
   const teacher = await model(config.teacher.model, config.teacher.dtype)
   const { tokenBudget } = config.training
-  return {
+  const { checkpointing } = config.training
+  const input: PlanInput = {
     adapterParameters: config.teacher.lora ? adapterParametersOf(teacher.shape, config.teacher.lora) : 0,
     ...{ teacher, device, frozen: await frozenModels(config, teacher, model) },
     devices: Math.max(1, options.gpus ?? 0),
     moments: config.optimizer.moments,
-    checkpoint:
-      config.teacher.checkpointActivations === 'always' ||
-      (config.teacher.checkpointActivations === 'auto' && device === 'cuda'),
+    checkpointing: checkpointing === 'auto' ? 'every-layer' : checkpointing,
     tokenBudget: { backward: tokenBudget || 2048, score: tokenBudget || 4096 },
     promptTokens: options.promptTokens ?? 256,
     promptsPerStep: config.training.promptsPerStep,
@@ -73,6 +80,9 @@ async function inputOf(config: TrainConfig, options: PlanOptions, memoryBytes: n
     maxNewTokens: config.sampling.maxNewTokens,
     cacheBytes: config.sampling.cacheBytes ?? memoryBytes / 2,
   }
+  if (checkpointing !== 'auto' || (device === 'cuda' && config.training.memoryBudget === null)) return input
+  const peak = (policy: Checkpointing) => peakOf(memoryOf({ ...input, checkpointing: policy }))
+  return { ...input, checkpointing: fastestThatFits(peak, config.training.memoryBudget ?? memoryBytes) }
 }
 
 /**
@@ -102,7 +112,7 @@ function changesThatFit(input: PlanInput, memoryBytes: number): Plan['changes'] 
   const half = (tokens: number) => Math.max(512, tokens >> 1)
   const budget = half(input.tokenBudget.backward)
   const single: [string, Partial<PlanInput>][] = [
-    ['teacher.checkpointActivations=always', { checkpoint: true }],
+    ['training.checkpointing=every-layer', { checkpointing: 'every-layer' }],
     [`training.tokenBudget=${budget}`, { tokenBudget: { backward: budget, score: budget } }],
   ]
   if (input.device === 'cpu') single.push(['optimizer.moments=8bit', { moments: '8bit' }])

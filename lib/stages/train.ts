@@ -61,7 +61,8 @@ async function trainSteps(session: Session): Promise<void> {
     )
     await reference.follow(teacher, step)
 
-    const metrics = metricsRow({ ...sampled, step, advantages, update, learningRate, clock })
+    const passes = session.checkpointing.takePasses()
+    const metrics = metricsRow({ ...sampled, step, advantages, update, learningRate, clock, passes })
     await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
     if (run.isSaveDue(step, config.training.steps)) await session.save()
     await evaluation.measureIfDue(step)

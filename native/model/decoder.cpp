@@ -40,13 +40,17 @@ at::Tensor Decoder::forward(const PackedGroups& packed, DecoderActivations* save
   rotations(packed.positions, activations.cosine, activations.sine);
   if (saved) saved->layers.resize(configuration_.layers);
 
+  const Purpose purpose = !saved || saved->checkpointing == Checkpointing::everyLayer ? Purpose::forward
+                          : saved->checkpointing == Checkpointing::none               ? Purpose::backwardWithoutRecomputing
+                                                                                      : Purpose::backward;
   const Attend attend = [&](int64_t, const at::Tensor& queryKeyValue) { return groupAttention(queryKeyValue, packed, configuration_); };
   at::Tensor hidden = embed(packed.tokens);
   for (int64_t layer = 0; layer < configuration_.layers; ++layer) {
     cancellation.check();
-    LayerActivations* keep = saved && !saved->checkpoint ? &saved->layers[layer] : nullptr;
+    LayerActivations dropped;
+    LayerActivations& kept = purpose == Purpose::forward ? dropped : saved->layers[layer];
     if (saved) saved->layers[layer].input = hidden;
-    hidden = layerForward(layer, hidden, activations.cosine, activations.sine, attend, keep, adapters);
+    hidden = layerForward(layer, hidden, activations.cosine, activations.sine, attend, kept, purpose, adapters);
   }
   if (saved) saved->output = hidden;
   return kernels::rmsNorm(hidden, parameters_.finalNorm().value, configuration_.normEpsilon, saved ? &saved->outputInverseRms : nullptr);
@@ -61,7 +65,9 @@ void Decoder::backward(const PackedGroups& packed, DecoderActivations& saved, co
   for (int64_t layer = configuration_.layers; layer-- > 0;) {
     cancellation.check();
     LayerActivations& activations = saved.layers[layer];
-    if (saved.checkpoint) layerForward(layer, activations.input, saved.cosine, saved.sine, attend, &activations);
+    if (saved.checkpointing == Checkpointing::everyLayer) {
+      layerUntilDown(layer, saved.cosine, saved.sine, attend, activations, Purpose::backwardWithoutRecomputing, Adapters::on);
+    }
     layerBackward(layer, packed, activations, saved.cosine, saved.sine, gradient);
     activations = {};
   }
@@ -121,7 +127,8 @@ at::Tensor Decoder::prefill(const std::vector<PrefillPiece>& pieces, KeyValueCac
   at::Tensor hidden = embed(fed);
   for (int64_t layer = 0; layer < configuration_.layers; ++layer) {
     cancellation.check();
-    hidden = layerForward(layer, hidden, cosine, sine, attend, nullptr);
+    LayerActivations dropped;
+    hidden = layerForward(layer, hidden, cosine, sine, attend, dropped, Purpose::forward);
   }
   return kernels::rmsNorm(hidden.index_select(0, onDevice(lastRows)), parameters_.finalNorm().value, configuration_.normEpsilon, nullptr);
 }
@@ -148,7 +155,10 @@ at::Tensor Decoder::decode(const std::vector<int64_t>& tokens, const std::vector
     return AttentionOutput{decodeAttention(queryKeyValue, groups, cache, layer, configuration_), {}};
   };
   at::Tensor hidden = embed(onDevice(tokens));
-  for (int64_t layer = 0; layer < configuration_.layers; ++layer) hidden = layerForward(layer, hidden, cosine, sine, attend, nullptr);
+  for (int64_t layer = 0; layer < configuration_.layers; ++layer) {
+    LayerActivations dropped;
+    hidden = layerForward(layer, hidden, cosine, sine, attend, dropped, Purpose::forward);
+  }
   return kernels::rmsNorm(hidden, parameters_.finalNorm().value, configuration_.normEpsilon, nullptr);
 }
 
@@ -172,29 +182,37 @@ void Decoder::rotations(const at::Tensor& positions, at::Tensor& cosine, at::Ten
 }
 
 at::Tensor Decoder::layerForward(int64_t index, const at::Tensor& input, const at::Tensor& cosine, const at::Tensor& sine,
-                                 const Attend& attend, LayerActivations* saved, Adapters adapters) {
+                                 const Attend& attend, LayerActivations& activations, Purpose purpose, Adapters adapters) {
+  const LayerParameters& layer = parameters_.layer(index);
+  activations.input = input;
+  layerUntilDown(index, cosine, sine, attend, activations, purpose, adapters);
+  const at::Tensor activated = activations.activated.defined() ? activations.activated : kernels::swiglu(activations.gateUp);
+  return project(activated, *layer.down, adapters == Adapters::on ? layer.downAdapter.get() : nullptr, nullptr, activations.middle);
+}
+
+void Decoder::layerUntilDown(int64_t index, const at::Tensor& cosine, const at::Tensor& sine, const Attend& attend,
+                             LayerActivations& activations, Purpose purpose, Adapters adapters) {
   const LayerParameters& layer = parameters_.layer(index);
   const double epsilon = configuration_.normEpsilon;
+  const bool forBackward = purpose != Purpose::forward, everything = purpose == Purpose::backwardWithoutRecomputing;
   const auto wanted = [&](const std::unique_ptr<LowRankAdapter>& adapter) { return adapters == Adapters::on ? adapter.get() : nullptr; };
+  auto& [input, inputInverseRms, normalisedInput, unnormalised, queryInverseRms, keyInverseRms, queryKeyValue, attention, middle,
+         middleInverseRms, normalisedMiddle, gateUp, activated] = activations;
 
-  at::Tensor normalised = kernels::rmsNorm(input, layer.inputNorm->value, epsilon, saved ? &saved->inputInverseRms : nullptr);
-  at::Tensor queryKeyValue = project(normalised, *layer.queryKeyValue, wanted(layer.queryKeyValueAdapter), layer.queryKeyValueBias);
-  if (layer.queryNorm) normaliseQueriesAndKeys(layer, queryKeyValue, saved);
+  at::Tensor normalised = kernels::rmsNorm(input, layer.inputNorm->value, epsilon, forBackward ? &inputInverseRms : nullptr);
+  queryKeyValue = project(normalised, *layer.queryKeyValue, wanted(layer.queryKeyValueAdapter), layer.queryKeyValueBias);
+  if (everything) normalisedInput = std::move(normalised);
+  if (layer.queryNorm) normaliseQueriesAndKeys(layer, queryKeyValue, forBackward ? &activations : nullptr);
   kernels::rotate(queryKeyValue, configuration_.heads + configuration_.keyValueHeads, configuration_.headSize, cosine, sine, false);
-  AttentionOutput attention = attend(index, queryKeyValue);
-  at::Tensor middle = project(attention.values, *layer.attentionOutput, wanted(layer.attentionOutputAdapter), nullptr, input);
+  attention = attend(index, queryKeyValue);
+  middle = project(attention.values, *layer.attentionOutput, wanted(layer.attentionOutputAdapter), nullptr, input);
 
-  normalised = kernels::rmsNorm(middle, layer.postAttentionNorm->value, epsilon, saved ? &saved->middleInverseRms : nullptr);
-  at::Tensor gateUp = project(normalised, *layer.gateUp, wanted(layer.gateUpAdapter));
-  at::Tensor output = project(kernels::swiglu(gateUp), *layer.down, wanted(layer.downAdapter), nullptr, middle);
-
-  if (saved) {
-    saved->queryKeyValue = std::move(queryKeyValue);
-    saved->attention = std::move(attention);
-    saved->middle = std::move(middle);
-    saved->gateUp = std::move(gateUp);
+  normalised = kernels::rmsNorm(middle, layer.postAttentionNorm->value, epsilon, forBackward ? &middleInverseRms : nullptr);
+  gateUp = project(normalised, *layer.gateUp, wanted(layer.gateUpAdapter));
+  if (everything) {
+    normalisedMiddle = std::move(normalised);
+    activated = kernels::swiglu(gateUp);
   }
-  return output;
 }
 
 void Decoder::layerBackward(int64_t index, const PackedGroups& packed, LayerActivations& saved, const at::Tensor& cosine,
@@ -204,8 +222,10 @@ void Decoder::layerBackward(int64_t index, const PackedGroups& packed, LayerActi
 
   // The feed-forward half. `gradient` is that of the residual stream: what a branch sends back is added to it.
   const auto dGateUp = kernels::swigluBackward(
-      saved.gateUp, projectBackward(gradient, *layer.down, layer.downAdapter.get(), [&] { return kernels::swiglu(saved.gateUp); }));
-  const auto normalisedMiddle = [&] { return kernels::rmsNorm(saved.middle, layer.postAttentionNorm->value, epsilon, nullptr); };
+      saved.gateUp, projectBackward(gradient, *layer.down, layer.downAdapter.get(), [&] { return saved.activated.defined() ? saved.activated : kernels::swiglu(saved.gateUp); }));
+  const auto normalisedMiddle = [&] {
+    return saved.normalisedMiddle.defined() ? saved.normalisedMiddle : kernels::rmsNorm(saved.middle, layer.postAttentionNorm->value, epsilon, nullptr);
+  };
   kernels::rmsNormBackward(projectBackward(dGateUp, *layer.gateUp, layer.gateUpAdapter.get(), normalisedMiddle), saved.middle,
                            layer.postAttentionNorm->value, saved.middleInverseRms, gradient, layer.postAttentionNorm->gradient);
 
@@ -218,7 +238,9 @@ void Decoder::layerBackward(int64_t index, const PackedGroups& packed, LayerActi
   if (layer.queryKeyValueBias && layer.queryKeyValueBias->trained()) {
     layer.queryKeyValueBias->gradient.add_(dQueryKeyValue.sum(0, false, at::kFloat));
   }
-  const auto normalisedInput = [&] { return kernels::rmsNorm(saved.input, layer.inputNorm->value, epsilon, nullptr); };
+  const auto normalisedInput = [&] {
+    return saved.normalisedInput.defined() ? saved.normalisedInput : kernels::rmsNorm(saved.input, layer.inputNorm->value, epsilon, nullptr);
+  };
   kernels::rmsNormBackward(projectBackward(dQueryKeyValue, *layer.queryKeyValue, layer.queryKeyValueAdapter.get(), normalisedInput),
                            saved.input, layer.inputNorm->value, saved.inputInverseRms, gradient, layer.inputNorm->gradient);
 }

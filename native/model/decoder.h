@@ -1,7 +1,8 @@
 // A Llama-family decoder: tokens to hidden states, and back to gradients.
 //
-// The backward pass is written out, layer by layer, not recorded: it keeps of each layer only what it cannot
-// recompute cheaply, or nothing but the layer's input (activation checkpointing).
+// The backward pass is written out, layer by layer, not recorded: how much is kept of each layer, and how much computed
+// again, is a policy (activation checkpointing). Whatever it is, the same kernels see the same values: the gradients are
+// the same bit for bit.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,10 +18,18 @@
 
 namespace rlt {
 
-/// What the backward pass of a layer needs. With checkpointing only `input` is kept.
+/// What is kept of a layer for its backward pass.
+enum class Checkpointing {
+  none,        // all that the backward pass needs
+  selective,   // but the outputs of norms and SwiGLU, which are cheap to compute again
+  everyLayer,  // the layer's input; the layer is computed again
+};
+
+/// What the backward pass of a layer needs.
 struct LayerActivations {
   at::Tensor input;              // [rows, hidden]: the residual stream entering the layer
   at::Tensor inputInverseRms;    // [rows]
+  at::Tensor normalisedInput;    // [rows, hidden], if kept
   at::Tensor unnormalised;       // [rows, (heads + keyValueHeads) headSize] before the query and key norms, if any
   at::Tensor queryInverseRms;    // [rows * heads], if any
   at::Tensor keyInverseRms;      // [rows * keyValueHeads], if any
@@ -28,11 +37,13 @@ struct LayerActivations {
   AttentionOutput attention;
   at::Tensor middle;             // [rows, hidden]: the residual stream after attention
   at::Tensor middleInverseRms;   // [rows]
+  at::Tensor normalisedMiddle;   // [rows, hidden], if kept
   at::Tensor gateUp;             // [rows, 2 intermediate]
+  at::Tensor activated;          // [rows, intermediate]: what SwiGLU made of it, if kept
 };
 
 struct DecoderActivations {
-  bool checkpoint = false;
+  Checkpointing checkpointing = Checkpointing::selective;
   std::vector<LayerActivations> layers;
   at::Tensor output;             // [rows, hidden]: the residual stream leaving the last layer
   at::Tensor outputInverseRms;
@@ -81,12 +92,18 @@ class Decoder {
 
  private:
   using Attend = std::function<AttentionOutput(int64_t layer, const at::Tensor& queryKeyValue)>;
+  /// What a layer's activations are for: the next layer alone, or its backward pass too, with or without computing
+  /// again what is cheap.
+  enum class Purpose { forward, backward, backwardWithoutRecomputing };
 
   at::Tensor onDevice(const std::vector<int64_t>& values) const;
   at::Tensor embed(const at::Tensor& tokens);
   void rotations(const at::Tensor& positions, at::Tensor& cosine, at::Tensor& sine);
   at::Tensor layerForward(int64_t index, const at::Tensor& input, const at::Tensor& cosine, const at::Tensor& sine, const Attend& attend,
-                          LayerActivations* saved, Adapters adapters = Adapters::on);
+                          LayerActivations& activations, Purpose purpose, Adapters adapters = Adapters::on);
+  /// A layer whose `activations` have its input, as far as its last projection, whose result no backward pass needs.
+  void layerUntilDown(int64_t index, const at::Tensor& cosine, const at::Tensor& sine, const Attend& attend, LayerActivations& activations,
+                      Purpose purpose, Adapters adapters);
   void layerBackward(int64_t index, const PackedGroups& packed, LayerActivations& saved, const at::Tensor& cosine, const at::Tensor& sine,
                      at::Tensor& gradient);
   void normaliseQueriesAndKeys(const LayerParameters& layer, at::Tensor& queryKeyValue, LayerActivations* saved);

@@ -7,11 +7,11 @@
 
 namespace rlt {
 
-LossStatistics backwardGroups(Decoder& decoder, const PackedGroups& packed, const LossFunction& loss, double temperature, bool checkpoint,
+LossStatistics backwardGroups(Decoder& decoder, const PackedGroups& packed, const LossFunction& loss, double temperature, Checkpointing checkpointing,
                               const Cancellation& cancellation) {
   Parameter& projection = decoder.parameters().outputProjection();
   DecoderActivations activations;
-  activations.checkpoint = checkpoint;
+  activations.checkpointing = checkpointing;
   const at::Tensor hidden = decoder.forward(packed, &activations, cancellation);
   const at::Tensor predicting = hidden.index_select(0, packed.predictionRows);
   const TokenLogProbabilities logProbabilities = tokenLogProbabilities(predicting, projection.value, packed.targets, temperature, true);

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { AdamW } from '../../lib/engine/index.js'
+import { AdamW, checkpointingPolicies } from '../../lib/engine/index.js'
 import { EngineError } from '../../lib/errors.js'
 import { readSafetensorsFile } from '../../lib/models/index.js'
 import {
@@ -45,8 +45,8 @@ for (const name of architectures) {
     const { groups, sft } = await readLoraFigures(name)
     const expected = await readLoraTensors(name, 'sft')
     t.deepEqual(adapterNames(model).toSorted(), [...expected.keys()].toSorted())
-    for (const checkpoint of [false, true]) {
-      const { loss } = await model.backward(groups, lossOf(sft), { checkpoint })
+    for (const checkpointing of checkpointingPolicies) {
+      const { loss } = await model.backward(groups, lossOf(sft), { checkpointing })
       t.true(Math.abs(loss - sft.loss) < TOLERANCE, `loss ${loss}, expected ${sft.loss}`)
       const worst = worstRelativeError(await readGradients(model, expected.keys()), expected)
       t.true(worst.error < TOLERANCE, `${worst.name} differs by ${worst.error} of its size`)

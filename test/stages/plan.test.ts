@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { loadConfig, trainKind } from '../../lib/config/index.js'
-import { defaultDtype } from '../../lib/engine/index.js'
+import { checkpointingPolicies, defaultDtype } from '../../lib/engine/index.js'
 import { packageRoot } from '../../lib/packageRoot.js'
 import { knownShapes, parametersOf } from '../../lib/stages/plan/shapes.js'
 import { plan } from '../../lib/stages/plan.js'
@@ -54,8 +54,9 @@ test('adapters alone have gradients and moments, and the teacher as it was takes
 })
 
 test('a run that does not fit on the CPU is told a change that does it', async t => {
-  const whole = await planned('quickstart', ['teacher.dtype=bfloat16'], {})
-  const short = await planned('quickstart', ['teacher.dtype=bfloat16'], {
+  const sets = ['teacher.dtype=bfloat16', 'training.checkpointing=none']
+  const whole = await planned('quickstart', sets, {})
+  const short = await planned('quickstart', sets, {
     memoryBytes: whole.peakBytes * 0.8,
   })
   t.false(short.fits)
@@ -63,30 +64,76 @@ test('a run that does not fit on the CPU is told a change that does it', async t
   for (const { peakBytes } of short.changes) t.true(peakBytes <= whole.peakBytes * 0.8)
 })
 
-for (const moments of ['float32', '8bit'])
-  test.serial(`the peak of the quickstart with ${moments} moments is foreseen within 10 %`, async t => {
-    const folder = await mkdtemp(join(tmpdir(), 'rlt-plan-'))
-    t.teardown(() => rm(folder, { recursive: true, force: true }))
-    // The second step is the first that has the optimizer's state from its beginning.
-    const sets = [
-      'training.steps=2',
-      'data.heldOut.rows=1',
-      `optimizer.moments=${moments}`,
-      `teacher.dtype=${defaultDtype()}`,
-    ]
-    const expected = await planned('quickstart', sets, { memoryBytes: 16 * gibibyte })
-    await promisify(execFile)(process.execPath, [
-      join(packageRoot(), 'dist', 'lib', 'cli', 'main.js'),
-      ...[
-        'train',
-        'quickstart',
-        ...[...sets, `output.folder=${join(folder, 'run')}`].flatMap(set => ['--set', set]),
-      ],
-    ])
-    const rows = (await readFile(join(folder, 'run', 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
-    const measured = JSON.parse(rows.at(-1)!).peak_memory_bytes
-    t.true(
-      Math.abs(expected.peakBytes / measured - 1) < 0.1,
-      `planned ${expected.peakBytes}, measured ${measured}`,
-    )
-  })
+test('checkpointing is the fastest that fits with a tenth to spare', async t => {
+  const sets = ['teacher.dtype=bfloat16', 'sampling.cacheBytes=100000000']
+  const peaks: number[] = []
+  for (const policy of checkpointingPolicies) {
+    const fixed = await planned('quickstart', [...sets, `training.checkpointing=${policy}`], {
+      memoryBytes: gibibyte,
+    })
+    t.is(fixed.checkpointing, policy)
+    const enough = { memoryBytes: Math.ceil(1.1 * fixed.peakBytes) }
+    t.is((await planned('quickstart', sets, enough)).checkpointing, policy)
+    const budget = `training.memoryBudget=${enough.memoryBytes}`
+    t.is((await planned('quickstart', [...sets, budget], { memoryBytes: 2 ** 40 })).checkpointing, policy)
+    t.is((await planned('quickstart', [...sets, budget], {})).memoryBytes, enough.memoryBytes)
+    peaks.push(fixed.peakBytes)
+  }
+  t.deepEqual(
+    peaks,
+    peaks.toSorted((a, b) => b - a),
+  )
+  t.is((await planned('quickstart', sets, { memoryBytes: 1 })).checkpointing, 'every-layer')
+})
+
+test('a memory budget can be said in units', async t => {
+  const budgetOf = async (text: string) =>
+    (await loadConfig(trainKind, 'quickstart', [`training.memoryBudget=${text}`])).config.training
+      .memoryBudget
+  t.is(await budgetOf('1.5GiB'), 1.5 * gibibyte)
+  t.is(await budgetOf('16 GB'), 16e9)
+  t.is(await budgetOf('4096'), 4096)
+  t.is(await budgetOf('null'), null)
+  for (const wrong of ['much', '4Gi', '-1GiB', '0B'])
+    await t.throwsAsync(budgetOf(wrong), { message: /memoryBudget.*such as 4GiB/s })
+})
+
+for (const [moments, checkpointing] of [
+  ['float32', 'selective'],
+  ['8bit', 'none'],
+  ['8bit', 'selective'],
+  ['8bit', 'every-layer'],
+])
+  test.serial(
+    `the peak with ${moments} moments and checkpointing ${checkpointing} is foreseen within 10 %`,
+    async t => {
+      const folder = await mkdtemp(join(tmpdir(), 'rlt-plan-'))
+      t.teardown(() => rm(folder, { recursive: true, force: true }))
+      // The second step is the first that has the optimizer's state from its beginning.
+      const sets = [
+        'training.steps=2',
+        'data.heldOut.rows=1',
+        `optimizer.moments=${moments}`,
+        `training.checkpointing=${checkpointing}`,
+        `teacher.dtype=${defaultDtype()}`,
+      ]
+      const expected = await planned('quickstart', sets, { memoryBytes: 16 * gibibyte })
+      await promisify(execFile)(process.execPath, [
+        join(packageRoot(), 'dist', 'lib', 'cli', 'main.js'),
+        ...[
+          'train',
+          'quickstart',
+          ...[...sets, `output.folder=${join(folder, 'run')}`].flatMap(set => ['--set', set]),
+        ],
+      ])
+      const rows = (await readFile(join(folder, 'run', 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
+      const measured = JSON.parse(rows.at(-1)!).peak_memory_bytes
+      t.log(
+        `planned ${expected.peakBytes}, measured ${measured}: ${(expected.peakBytes / measured).toFixed(3)}`,
+      )
+      t.true(
+        Math.abs(expected.peakBytes / measured - 1) < 0.1,
+        `planned ${expected.peakBytes}, measured ${measured}`,
+      )
+    },
+  )

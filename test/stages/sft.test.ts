@@ -1,7 +1,14 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
-import { distillKind, loadConfig, parseConfig, presetNames, warmupKind } from '../../lib/config/index.js'
+import {
+  type DistillConfigInput,
+  distillKind,
+  loadConfig,
+  parseConfig,
+  presetNames,
+  warmupKind,
+} from '../../lib/config/index.js'
 import { createRowWriter, distillExample, endOfTurn } from '../../lib/data/index.js'
 import { Model } from '../../lib/engine/index.js'
 import { ConfigurationError, DataError } from '../../lib/errors.js'
@@ -14,7 +21,7 @@ import { tokenGroup } from '../../lib/stages/sft/update.js'
 import { warmup } from '../../lib/stages/warmup.js'
 import { tinyExplain } from './tiny-explain.js'
 import { writeTinyModel } from './tiny-model.js'
-import { folder, type JsonRow, model, otherTokenizer, readRows } from './tiny-run.js'
+import { type DeepPartial, folder, type JsonRow, model, otherTokenizer, readRows } from './tiny-run.js'
 import { tinyDistill, tinyWarmup, tracesFile } from './tiny-sft.js'
 
 const plainModel = { dtype: 'float32', device: 'cpu' } as const
@@ -154,13 +161,24 @@ test('how rows are packed changes nothing but rounding', async t => {
   for (const [i, loss] of apart.entries()) t.true(Math.abs(loss - together[i]!) < 1e-4, `step ${i + 1}`)
 })
 
-test('recomputing activations changes nothing but rounding', async t => {
-  const losses = async (checkpointActivations: 'always' | 'never') =>
-    (await metricsOf((await distill(tinyDistill({ student: { checkpointActivations } }))).folder)).map(
-      row => row.loss as number,
+test('what is kept for the backward pass changes nothing, and each step says which policy it took', async t => {
+  const rowsWith = async (training: DeepPartial<DistillConfigInput['training']>) =>
+    metricsOf((await distill(tinyDistill({ training }))).folder)
+  const runs = {
+    none: await rowsWith({ checkpointing: 'none' }),
+    selective: await rowsWith({ checkpointing: 'selective' }),
+    'every-layer': await rowsWith({ checkpointing: 'every-layer' }),
+  }
+  for (const [policy, rows] of Object.entries(runs)) {
+    t.deepEqual(
+      rows.map(row => row.loss),
+      runs.none.map(row => row.loss),
     )
-  const [kept, recomputed] = [await losses('never'), await losses('always')]
-  for (const [i, loss] of kept.entries()) t.true(Math.abs(loss - recomputed[i]!) < 1e-4, `step ${i + 1}`)
+    for (const row of rows) t.true((row[`passes/${policy}`] as number) > 0)
+  }
+  // What the machine has left is plenty for a tiny model; ten bytes are not.
+  for (const row of await rowsWith({})) t.true((row['passes/none'] as number) > 0)
+  for (const row of await rowsWith({ memoryBudget: '10B' })) t.true((row['passes/every-layer'] as number) > 0)
 })
 
 const longRow = { question: 'what?', explanation: `so ${'on and '.repeat(80)}on.`, solution: 'that.' }

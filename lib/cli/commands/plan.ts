@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import { parseBytes } from '../../bytes.js'
 import { UsageError } from '../../errors.js'
 import type { Plan } from '../../stages/plan.js'
 import { checkNumber } from '../checks.js'
@@ -29,7 +30,7 @@ function builder(yargs: Argv) {
     .option('memory', {
       type: 'string',
       nargs: 1,
-      describe: 'CPU memory that the run may take; what is free by default',
+      describe: 'CPU memory that the run may take; training.memoryBudget by default, or else what is free',
     })
     .option('prompt-tokens', { type: 'number', default: 256, describe: 'Tokens of a prompt, on average' })
     .epilogue(
@@ -62,20 +63,9 @@ async function handler(args: Arguments): Promise<void> {
   await writeOut(`${describe(result)}\n`)
 }
 
-const units: Record<string, number> = {
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-}
-
 function bytesOf(option: string, text: string): number {
-  const [, amount, unit] = /^([\d.]+)\s*([KMG]i?B|B)$/i.exec(text.trim()) ?? []
-  const bytes = Number(amount) * (units[unit?.toUpperCase() ?? ''] ?? Number.NaN)
-  if (bytes > 0) return bytes
+  const bytes = parseBytes(text)
+  if (bytes !== undefined) return bytes
   throw new UsageError(`--${option}: expected an amount of memory such as 80GiB or 16GB, got ${text}`)
 }
 
@@ -90,7 +80,8 @@ const names: Record<keyof Plan['parts'], string> = {
   keyValueCache: 'keys and values while sampling',
 }
 
-function describe({ parts, peakBytes, memoryBytes, fits, devices, tokensPerStep, changes }: Plan): string {
+function describe(result: Plan): string {
+  const { parts, peakBytes, memoryBytes, fits, devices, checkpointing, tokensPerStep, changes } = result
   const size = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`.padStart(12)
   const lines = Object.entries(parts)
     .filter(([, bytes]) => bytes > 0)
@@ -100,6 +91,7 @@ function describe({ parts, peakBytes, memoryBytes, fits, devices, tokensPerStep,
     devices > 1 ? `On each of ${devices} GPUs:` : 'Memory:',
     ...lines,
     `  ${'peak'.padEnd(34)}${size(peakBytes)}  of ${size(memoryBytes).trim()}`,
+    `Activation checkpointing: ${checkpointing}`,
     `Tokens of a step: ${prompts} of prompts, up to ${completions} of completions`,
     ...(fits ? ['It fits.'] : ['It does not fit.', ...advice(changes)]),
     ...(devices > 1

@@ -14,5 +14,5 @@ export const distillKind: RunKind<DistillConfig> = {
   schema: distillSchema,
   checkCombinations: ({ student, ...rest }) => checkSft('student', { model: student, ...rest }),
   placeholders: { student: { model: '?' }, data: { train: { path: '?' } } },
-  changeable: sftChangeable('student'),
+  changeable: sftChangeable,
 }

@@ -3,11 +3,13 @@ import { z } from 'zod'
 import { checkAdapters, checkFormat, checkSplits } from '../combinations.js'
 import type { Path, Problem } from '../problem.js'
 import {
+  checkpointing,
   column,
   count,
   countOrZero,
   device,
   format,
+  memoryBudget,
   name,
   optimizer,
   seed,
@@ -85,6 +87,8 @@ const training = z.strictObject({
       'In place of rowsPerStep: as many rows as fit into so many tokens, at least one; null is by rows',
     ),
   tokenBudget: tokenBudget(),
+  checkpointing: checkpointing(),
+  memoryBudget: memoryBudget(),
   seed: seed().describe('Decides the order of the data and new adapters'),
   saveEvery: countOrZero().default(100).describe('Steps between checkpoints; 0 saves at the end only'),
   keepCheckpoints: count().default(1).describe('Checkpoints kept beside the best; older ones are removed'),
@@ -135,11 +139,12 @@ export function checkSft(role: 'teacher' | 'student', config: SftConfig): Proble
 }
 
 /** Options that can change when a run is gone on with. */
-export const sftChangeable = (role: 'teacher' | 'student'): readonly string[] => [
+export const sftChangeable: readonly string[] = [
   'device',
   'threads',
-  `${role}.checkpointActivations`,
   'training.tokenBudget',
+  'training.checkpointing',
+  'training.memoryBudget',
   'training.saveEvery',
   'training.keepCheckpoints',
   'training.evaluateEvery',

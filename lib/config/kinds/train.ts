@@ -11,11 +11,12 @@ export const trainKind: RunKind<TrainConfig> = {
   changeable: [
     'device',
     'threads',
-    'teacher.checkpointActivations',
     'sampling.cacheBytes',
     'sampling.prefillTokens',
     'training.steps',
     'training.tokenBudget',
+    'training.checkpointing',
+    'training.memoryBudget',
     'training.saveEvery',
     'training.keepCheckpoints',
     'training.evaluateEvery',

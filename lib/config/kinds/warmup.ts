@@ -14,5 +14,5 @@ export const warmupKind: RunKind<WarmupConfig> = {
   schema: warmupSchema,
   checkCombinations: ({ teacher, ...rest }) => checkSft('teacher', { model: teacher, ...rest }),
   placeholders: { teacher: { model: '?' }, data: { train: { path: '?' } } },
-  changeable: sftChangeable('teacher'),
+  changeable: sftChangeable,
 }

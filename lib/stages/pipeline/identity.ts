@@ -24,8 +24,8 @@ export interface StageContent {
 
 /** None of these decides what is computed. */
 const immaterial = [
-  ...['device', 'threads', 'tokenBudget', 'training.tokenBudget', 'teacher.checkpointActivations'],
-  ...['model.checkpointActivations', 'student.checkpointActivations', 'training.keepCheckpoints'],
+  ...['device', 'threads', 'tokenBudget', 'training.tokenBudget', 'training.checkpointing'],
+  ...['training.memoryBudget', 'training.keepCheckpoints'],
 ]
 
 export async function contentOf(

@@ -1,7 +1,10 @@
-/**
- * Where the memory of a training run goes, in bytes on each device. The engine's own structures, written down as
- * arithmetic: what is kept of a layer is `LayerActivations` in native/model/decoder.h.
- */
+/** Where the memory of a training run goes, in bytes on each device. */
+import {
+  type Checkpointing,
+  checkpointingPolicies,
+  scoringActivationBytes,
+  trainingActivationBytes,
+} from '../../engine/index.js'
 import type { ModelShape } from '../../models/index.js'
 import { largestUnitOf, parametersOf } from './shapes.js'
 
@@ -10,7 +13,8 @@ export interface PlannedModel {
   bytesPerValue: 2 | 4
 }
 
-export interface PlanInput {
+/** What decides the memory that is held whatever is being computed. */
+export interface HeldInput {
   teacher: PlannedModel
   /** Of the teacher's LoRA adapters, which alone are trained then; 0 trains all its weights. */
   adapterParameters: number
@@ -20,8 +24,10 @@ export interface PlanInput {
   devices: number
   device: 'cpu' | 'cuda'
   moments: 'float32' | '8bit'
-  /** Whether only each layer's input is kept for the backward pass. */
-  checkpoint: boolean
+}
+
+export interface PlanInput extends HeldInput {
+  checkpointing: Checkpointing
   /** Tokens that go through a model at once. */
   tokenBudget: { backward: number; score: number }
   promptTokens: number
@@ -32,8 +38,8 @@ export interface PlanInput {
   cacheBytes: number
 }
 
-/** Bytes by part; the activations and the cache are not needed at the same time. */
-export interface MemoryParts {
+/** Bytes by part. */
+export interface HeldParts {
   process: number
   weights: number
   gradients: number
@@ -42,6 +48,10 @@ export interface MemoryParts {
   masterWeights: number
   /** Layers brought together from all devices: the one in use and the next. */
   gatheredLayers: number
+}
+
+/** The activations and the cache are not needed at the same time. */
+export interface MemoryParts extends HeldParts {
   activations: number
   keyValueCache: number
 }
@@ -49,10 +59,11 @@ export interface MemoryParts {
 /** Node, LibTorch and the tokenizer, on Linux. A GPU's process holds CUDA's context on the device instead. */
 const processBytes = { cpu: 320e6, cuda: 600e6 }
 
-/** Logits are made and used so many at a time: native/scoring. */
-const logitsHeld = 8 * 2 ** 20
-
 export function memoryOf(input: PlanInput): MemoryParts {
+  return { ...heldParts(input), activations: activationsOf(input), keyValueCache: cacheOf(input) }
+}
+
+export function heldParts(input: HeldInput): HeldParts {
   const { teacher, frozen, devices, moments } = input
   const { adapterParameters } = input
   const trained = adapterParameters || parametersOf(teacher.shape)
@@ -74,28 +85,38 @@ export function memoryOf(input: PlanInput): MemoryParts {
       devices === 1
         ? 0
         : 2 * Math.max(...models.map(({ shape, bytesPerValue }) => largestUnitOf(shape) * bytesPerValue)),
-    activations: activationsOf(input),
-    keyValueCache: cacheOf(input),
   }
 }
 
-export function peakOf(parts: MemoryParts): number {
-  const { activations, keyValueCache, ...always } = parts
-  return Object.values(always).reduce((a, b) => a + b, 0) + Math.max(activations, keyValueCache)
+export function peakOf({ activations, keyValueCache, ...held }: MemoryParts): number {
+  return sumOf(held) + Math.max(activations, keyValueCache)
+}
+
+export const sumOf = (held: HeldParts): number =>
+  Object.values(held as unknown as Record<string, number>).reduce((a, b) => a + b, 0)
+
+/**
+ * The fastest policy with which `peakBytes` of it is within the budget, with a tenth to spare: that is how exact these
+ * formulas are. The most sparing one where none is.
+ */
+export function fastestThatFits(
+  peakBytes: (policy: Checkpointing) => number,
+  memoryBytes: number,
+): Checkpointing {
+  return checkpointingPolicies.find(policy => 1.1 * peakBytes(policy) <= memoryBytes) ?? 'every-layer'
 }
 
 /** The most that a forward or backward pass holds beside weights and gradients. */
 function activationsOf(input: PlanInput): number {
-  const { teacher, frozen, checkpoint, tokenBudget } = input
-  const kept = checkpoint ? teacher.shape.hiddenSize : keptPerToken(teacher.shape)
-  const training =
-    tokensAtOnce(tokenBudget.backward, input) *
-      (teacher.shape.layers * kept + workingPerToken(teacher.shape)) *
-      teacher.bytesPerValue +
-    logitsHeld * 4
-  const scoring = [teacher, ...frozen].map(
-    ({ shape, bytesPerValue }) =>
-      tokensAtOnce(tokenBudget.score, input) * workingPerToken(shape) * bytesPerValue + logitsHeld * 4,
+  const { teacher, frozen, checkpointing, tokenBudget } = input
+  const training = trainingActivationBytes(
+    teacher.shape,
+    teacher.bytesPerValue,
+    checkpointing,
+    tokensAtOnce(tokenBudget.backward, input),
+  )
+  const scoring = [teacher, ...frozen].map(({ shape, bytesPerValue }) =>
+    scoringActivationBytes(shape, bytesPerValue, tokensAtOnce(tokenBudget.score, input)),
   )
   return Math.max(training, ...scoring)
 }
@@ -108,18 +129,6 @@ function tokensAtOnce(budget: number, input: PlanInput): number {
 function tokensOfStep(input: PlanInput): number {
   const prompts = Math.ceil(input.promptsPerStep / input.devices)
   return prompts * (input.promptTokens + input.completions * input.maxNewTokens)
-}
-
-/** Values of a layer and token that wait for the backward pass: its input, queries, keys and values, what attention gave, the middle, gate and up. */
-function keptPerToken({ hiddenSize, intermediateSize, ...shape }: ModelShape): number {
-  const queries = shape.heads * shape.headSize
-  const keysAndValues = 2 * shape.keyValueHeads * shape.headSize
-  return 2 * hiddenSize + 2 * queries + keysAndValues + 2 * intermediateSize
-}
-
-/** Values of a token in the layer that is being computed, gradients included. */
-function workingPerToken(shape: ModelShape): number {
-  return keptPerToken(shape) + 4 * shape.hiddenSize + 3 * shape.intermediateSize
 }
 
 function cacheOf(input: PlanInput): number {

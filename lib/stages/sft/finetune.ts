@@ -67,7 +67,8 @@ async function trainSteps(session: SftSession): Promise<void> {
     const learningRate = learningRateAt(step, course)
     const batch = batches.ofStep(step)
     const update = await updateModel(batch, learningRate, step, session)
-    await session.finishStep(metricsRow({ step, batch, update, learningRate, started }))
+    const passes = session.checkpointing.takePasses()
+    await session.finishStep(metricsRow({ step, batch, update, learningRate, started, passes }))
     const isBest = await evaluation.measureIfDue(step)
     if (isBest || run.isSaveDue(step, batches.steps)) await session.save()
   }

@@ -10,13 +10,16 @@ export interface FinishedStep {
   learningRate: number
   /** When the step began, by performance.now(). */
   started: number
+  /** Backward passes, by `passes/POLICY` of checkpointing. */
+  passes: Record<string, number>
 }
 
 /**
  * One row of metrics.jsonl. `loss` and `entropy` are means over the step's completion tokens (`loss_tokens`), in nats;
- * `tokens` is these and the prompts', and `tokens_per_second` those by the seconds of the step.
+ * `tokens` is these and the prompts', and `tokens_per_second` those by the seconds of the step; `passes/POLICY` is how many
+ * backward passes kept activations by which policy of `training.checkpointing`.
  */
-export function metricsRow({ step, batch, update, learningRate, started }: FinishedStep): MetricsRow {
+export function metricsRow({ step, batch, update, learningRate, started, passes }: FinishedStep): MetricsRow {
   const tokens = tokensOf(batch.examples)
   const seconds = (performance.now() - started) / 1000
   return {
@@ -33,5 +36,6 @@ export function metricsRow({ step, batch, update, learningRate, started }: Finis
     seconds,
     tokens_per_second: tokens / seconds,
     peak_memory_bytes: peakMemoryBytes(),
+    ...passes,
   }
 }

@@ -4,6 +4,7 @@ import type { SftConfig } from '../../config/index.js'
 import { type Example, readTraces, type Split, type Trace, traceFingerprint } from '../../data/index.js'
 import { AdamW, type Model } from '../../engine/index.js'
 import { type MetricsRow, RunError } from '../../runs/index.js'
+import { CheckpointingChoice, memoryBudgetOf } from '../shared/checkpointing.js'
 import type { LearningRateCourse } from '../shared/learningRate.js'
 import type { TrainingRun } from '../shared/run.js'
 import { loadTrained, optimizerFile, saveTrained, takeWeights } from '../shared/trained-model.js'
@@ -26,6 +27,7 @@ export class SftSession {
   readonly batches: Batches
   readonly evaluation: Evaluation
   readonly course: LearningRateCourse
+  readonly checkpointing: CheckpointingChoice
   /** False while a step changes weights: what the weights are then is not to be saved. */
   betweenSteps = true
 
@@ -36,9 +38,12 @@ export class SftSession {
     readonly optimizer: AdamW,
     examples: Split<Example>,
     private readonly dataFingerprint: string,
+    memoryBudget: number,
   ) {
     this.batches = new Batches(examples.train, config)
     this.evaluation = new Evaluation(this, examples.heldOut)
+    const { moments } = config.optimizer
+    this.checkpointing = new CheckpointingChoice(model, [], moments, config.training, memoryBudget, run)
     const { learningRate, schedule, warmupShare } = config.optimizer
     const { steps } = this.batches
     this.course = { learningRate, schedule, warmupSteps: Math.ceil(warmupShare * steps), steps }
@@ -72,6 +77,7 @@ export class SftSession {
     data: string,
   ): Promise<SftSession> {
     run.phase('load', run.step + 1, 0, 0)
+    const memoryBudget = memoryBudgetOf(config.training)
     const model = await loadTrained(config.model, dtype, config, config.training.seed, run)
     let optimizer: AdamW | undefined
     try {
@@ -81,7 +87,7 @@ export class SftSession {
         if (!model.lora) await takeWeights(model, run.resumedFrom.folder, config.device)
         await optimizer.load(optimizerFile(run.resumedFrom.folder))
       }
-      const session = new SftSession(config, run, model, optimizer, examples, data)
+      const session = new SftSession(config, run, model, optimizer, examples, data, memoryBudget)
       await session.evaluation.open()
       run.begin(session.batches.steps)
       return session

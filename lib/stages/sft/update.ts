@@ -1,7 +1,6 @@
 /** From rows to new weights: the mean loss over all tokens of the step's completions, and AdamW. */
 import type { Example } from '../../data/index.js'
 import type { PerToken, TokenGroup } from '../../engine/index.js'
-import { shouldRecompute } from '../shared/trained-model.js'
 import { type Batch, lossTokensOf } from './batches.js'
 import type { SftSession } from './session.js'
 
@@ -27,7 +26,7 @@ export async function updateModel(
     examples.map(tokenGroup),
     { kind: 'sft', weights: tokenMean(examples) },
     {
-      checkpoint: shouldRecompute(model, config.model.checkpointActivations, config.training.tokenBudget),
+      checkpointing: session.checkpointing.policy,
       onProgress: share => run.phase('train', step, Math.round(share * examples.length), examples.length),
       ...callOptions,
     },

@@ -1,5 +1,4 @@
 /** The model that a run trains: loaded with its adapters, saved, and brought to where a run goes on from. */
-import { freemem } from 'node:os'
 import { join } from 'node:path'
 import type { TrainConfig } from '../../config/index.js'
 import { type LoadOptions, Model } from '../../engine/index.js'
@@ -85,21 +84,4 @@ export async function takeWeights(model: Model, folder: string, device: Device):
   } finally {
     saved.dispose()
   }
-}
-
-/**
- * Whether to keep only each layer's input for the backward pass. auto: on a GPU, whose memory is the scarcer, always; on
- * a CPU, if the activations of one pack would take more than a quarter of the free memory.
- */
-export function shouldRecompute(
-  model: Model,
-  checkpointActivations: TrainedModel['checkpointActivations'],
-  tokenBudget: number,
-): boolean {
-  if (checkpointActivations !== 'auto') return checkpointActivations === 'always'
-  if (model.device !== 'cpu') return true
-  const { layers, hiddenSize, intermediateSize } = model.configuration
-  // Kept for a token in a layer: about ten vectors of the hidden size and four of the feed-forward network's.
-  const perToken = layers * (10 * hiddenSize + 4 * intermediateSize) * (model.dtype === 'float32' ? 4 : 2)
-  return perToken * (tokenBudget > 0 ? tokenBudget : 2048) > freemem() / 4
 }

@@ -20,6 +20,8 @@ export interface FinishedStep {
   update: UpdateStatistics
   learningRate: number
   clock: Stopwatch
+  /** Backward passes, by `passes/POLICY` of checkpointing. */
+  passes: Record<string, number>
 }
 
 /**
@@ -28,10 +30,11 @@ export interface FinishedStep {
  * completions' tokens, in nats; `completion_tokens` is all tokens that were sampled, and `tokens_per_second` those by the
  * seconds of the whole step. Groups that dynamic sampling left out count in these two only, and in the last two:
  * `peak_cache_bytes` is the most memory that keys and values took while sampling, `preemptions` how often a sample gave
- * its place in it to older ones, to be computed again.
+ * its place in it to older ones, to be computed again. `passes/POLICY` is how many backward passes kept activations by
+ * which policy of `training.checkpointing`.
  */
 export function metricsRow(finished: FinishedStep): MetricsRow {
-  const { step, groups, replaced, cache, advantages, update, learningRate, clock } = finished
+  const { step, groups, replaced, cache, advantages, update, learningRate, clock, passes } = finished
   const completions = [...groups, ...(replaced ?? [])].flatMap(group => group.suffixes)
   const tokens = completions.reduce((sum, { length }) => sum + length, 0)
   const seconds = clock.seconds()
@@ -67,6 +70,7 @@ export function metricsRow(finished: FinishedStep): MetricsRow {
     peak_memory_bytes: peakMemoryBytes(),
     peak_cache_bytes: cache.peakBytes,
     preemptions: cache.preemptions,
+    ...passes,
   }
 }
 

@@ -6,6 +6,7 @@ import { AdamW, type Model } from '../../engine/index.js'
 import type { Tokenizer } from '../../models/index.js'
 import { loadTerms, type Term } from '../../rewards/index.js'
 import { type CompletionRow, type MetricsRow, RunError } from '../../runs/index.js'
+import { CheckpointingChoice, memoryBudgetOf } from '../shared/checkpointing.js'
 import type { TrainingRun } from '../shared/run.js'
 import type { Student } from '../shared/students.js'
 import { optimizerFile, saveTrained } from '../shared/trained-model.js'
@@ -36,6 +37,7 @@ interface Parts {
   terms: readonly Term[]
   questions: Questions
   heldOut: Dataset['heldOut']
+  checkpointing: CheckpointingChoice
   dataFingerprint: string
   disposables: readonly Disposable[]
 }
@@ -49,6 +51,7 @@ export class Session {
   readonly terms: readonly Term[]
   readonly questions: Questions
   readonly evaluation: Evaluation
+  readonly checkpointing: CheckpointingChoice
   /** False from a step's first change of weights to its end: what the weights are then is not to be saved. */
   betweenSteps = true
   private readonly advised = new Set<string>()
@@ -65,6 +68,7 @@ export class Session {
     this.terms = parts.terms
     this.questions = parts.questions
     this.evaluation = new Evaluation(this, parts.heldOut)
+    this.checkpointing = parts.checkpointing
   }
 
   /** What costs little is read first, so that a mistake there is known before models are fetched. */
@@ -82,10 +86,15 @@ export class Session {
       )
     const terms = await loadTerms(config.reward.terms)
 
+    const memoryBudget = memoryBudgetOf(config.training)
     const disposables: Disposable[] = []
     try {
       run.phase('load', run.step + 1, 0, 0)
-      const models = await loadModels(config, run, state?.dtype, model => disposables.push(model))
+      const loaded: Model[] = []
+      const models = await loadModels(config, run, state?.dtype, model => {
+        loaded.push(model)
+        disposables.push(model)
+      })
       const { train, heldOut } = await keepFitting(dataset, models, config, run)
       const optimizer = new AdamW(models.teacher, config.optimizer)
       disposables.push(optimizer)
@@ -94,6 +103,14 @@ export class Session {
         teacher: models.teacher,
         students: models.students,
         reference: new Reference(models.reference, config, run),
+        checkpointing: new CheckpointingChoice(
+          models.teacher,
+          loaded.filter(model => model !== models.teacher),
+          config.optimizer.moments,
+          config.training,
+          memoryBudget,
+          run,
+        ),
         questions: new Questions(train, config, models.teacher.tokenizer),
         ...{ optimizer, terms, heldOut, dataFingerprint, disposables },
       })

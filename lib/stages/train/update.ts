@@ -2,7 +2,6 @@
 import { permutation, purposes } from '../../data/index.js'
 import type { LossStatistics, PerToken } from '../../engine/index.js'
 import type { ExplanationGroup } from '../shared/sampling.js'
-import { shouldRecompute } from '../shared/trained-model.js'
 import type { StepAdvantages } from './advantages.js'
 import { importanceSampling } from './importanceSampling.js'
 import { policyLoss } from './loss.js'
@@ -74,11 +73,7 @@ export async function updateTeacher(input: UpdateInput, session: Session): Promi
       ),
       {
         temperature,
-        checkpoint: shouldRecompute(
-          teacher,
-          config.teacher.checkpointActivations,
-          config.training.tokenBudget,
-        ),
+        checkpointing: session.checkpointing.policy,
         onProgress: share => run.phase('train', step, update + share, updates),
         ...callOptions,
         // Once the weights have changed, the step is brought to its end even if the run is aborted.
