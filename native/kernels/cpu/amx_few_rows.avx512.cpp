@@ -99,7 +99,7 @@ void gemmFewRows(const Gemm& g, int64_t firstColumn, int64_t lastColumn, void* s
       const int64_t rows = g.m - row < kBlock ? g.m - row : kBlock;
       product(weights, g.bStride, next, packed + row / kTileRows * kTileElements, across, steps, block);
       transposeBlock(block, wide, turned);
-      storeBlock(g, turned, row, rows, column, kBlock);
+      for (int64_t i = 0; i < rows; ++i) storeRow(g, turned, i, row, column, kBlock);
     }
   }
   _tile_release();

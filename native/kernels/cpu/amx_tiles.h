@@ -47,31 +47,27 @@ inline void transpose(__m512i (&r)[16]) {
 
 inline __m512 widen(__m256i values) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16)); }
 
-/// Brings a block of sums to where and what it has to be.
-inline void storeBlock(const Gemm& g, const float* block, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+/// Brings row `i` of a block of sums, at (row, column) of the result, to where and what it has to be.
+inline void storeRow(const Gemm& g, const float* block, int64_t i, int64_t row, int64_t column, int64_t columns) {
+  const float* sums = block + i * kBlock;
   if (g.output == GemmOutput::bfloat16 && !g.bias && !g.addend && columns == kBlock) {
-    bf16* to = static_cast<bf16*>(g.c) + row * g.cStride + column;
-    for (int64_t i = 0; i < rows; ++i, to += g.cStride, block += kBlock) {
-      const __m512bh values = _mm512_cvtne2ps_pbh(_mm512_load_ps(block + 16), _mm512_load_ps(block));
-      _mm512_storeu_si512(to, reinterpret_cast<__m512i>(values));
-    }
+    const __m512bh values = _mm512_cvtne2ps_pbh(_mm512_load_ps(sums + 16), _mm512_load_ps(sums));
+    _mm512_storeu_si512(static_cast<bf16*>(g.c) + (row + i) * g.cStride + column, reinterpret_cast<__m512i>(values));
     return;
   }
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t half = 0; half < kBlock; half += 16) {
-      const auto mask = static_cast<__mmask16>(firstOf(columns - half));
-      if (!mask) break;
-      const int64_t place = (row + i) * g.cStride + column + half;
-      __m512 value = _mm512_load_ps(block + i * kBlock + half);
-      if (g.bias) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.bias + column + half)));
-      if (g.addend) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.addend + place)));
-      if (g.output == GemmOutput::bfloat16) {
-        _mm256_mask_storeu_epi16(static_cast<bf16*>(g.c) + place, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
-      } else {
-        float* to = static_cast<float*>(g.c) + place;
-        if (g.output == GemmOutput::addToFloat32) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, to));
-        _mm512_mask_storeu_ps(to, mask, value);
-      }
+  for (int64_t half = 0; half < kBlock; half += 16) {
+    const auto mask = static_cast<__mmask16>(firstOf(columns - half));
+    if (!mask) return;
+    const int64_t place = (row + i) * g.cStride + column + half;
+    __m512 value = _mm512_load_ps(sums + half);
+    if (g.bias) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.bias + column + half)));
+    if (g.addend) value = _mm512_add_ps(value, widen(_mm256_maskz_loadu_epi16(mask, g.addend + place)));
+    if (g.output == GemmOutput::bfloat16) {
+      _mm256_mask_storeu_epi16(static_cast<bf16*>(g.c) + place, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+    } else {
+      float* to = static_cast<float*>(g.c) + place;
+      if (g.output == GemmOutput::addToFloat32) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, to));
+      _mm512_mask_storeu_ps(to, mask, value);
     }
   }
 }
