@@ -17,6 +17,8 @@ endif()
 
 # `#pragma omp simd` tells the vectoriser what it may reorder; no OpenMP runtime comes with it.
 add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fopenmp-simd>)
+# How wide values are handed over between files does not matter: the kernels keep theirs to themselves.
+add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-psabi>)
 
 # Sets the flags on the files of the list variable `sources_name`; on other machines than x86-64 it takes them out.
 function(rlt_set_kernel_flags sources_name)

@@ -2,6 +2,7 @@
 
 namespace rlt::cpu::avx2 {
 
+#include "native/kernels/cpu/lanes.inl"
 #include "native/kernels/cpu/vector_kernels.inl"
 
 VectorKernels<float> floatTable() { return table<float>(); }

@@ -1,7 +1,10 @@
+#include <immintrin.h>
+
 #include "native/kernels/cpu/vector_kernels.h"
 
 namespace rlt::cpu::avx512 {
 
+#include "native/kernels/cpu/lanes.inl"
 #include "native/kernels/cpu/vector_kernels.inl"
 
 VectorKernels<float> floatTable() { return table<float>(); }

@@ -18,39 +18,18 @@ struct Widen {
   }
 };
 
-/// exp(x) to about 1 ulp for x in [-87, 88], 0 below: Cephes' polynomial after reducing by ln 2.
-static inline float exponential(float x) {
-  const float clamped = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
-  const float scaled = clamped * 1.44269504088896341f;
-  const float rounded = (scaled + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: rounds to an integer
-  const float r = (clamped - rounded * 0.693359375f) + rounded * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const int32_t bits = (static_cast<int32_t>(rounded) + 127) << 23;
-  float power;
-  __builtin_memcpy(&power, &bits, 4);
-  return x < -87.0f ? 0.0f : p * power;
-}
-
 template <typename T>
 static void rmsNorm(const T* x, const T* weight, float epsilon, T* y, float* inverseRms, int64_t rows, int64_t n,
                     int64_t xStride, int64_t yStride) {
   for (int64_t row = 0; row < rows; ++row, x += xStride, y += yStride) {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) {
-      const float value = Widen::load(x + i);
-      sum += value * value;
-    }
-    const float inverse = 1.0f / __builtin_sqrtf(sum / static_cast<float>(n) + epsilon);
+    Lanes squares{};
+    forLanes(n, [&](int64_t i, auto present) {
+      const Lanes value = load(x + i, present);
+      squares += value * value;
+    });
+    const float inverse = 1.0f / __builtin_sqrtf(sumOf(squares) / static_cast<float>(n) + epsilon);
     if (inverseRms) inverseRms[row] = inverse;
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) Widen::store(y + i, Widen::load(x + i) * inverse * Widen::load(weight + i));
+    forLanes(n, [&](int64_t i, auto present) { store(y + i, load(x + i, present) * inverse * load(weight + i, present), present); });
   }
 }
 
@@ -59,20 +38,19 @@ static void rmsNormBackward(const T* dy, const T* x, const T* weight, const floa
                             int64_t rows, int64_t n, int64_t dyStride, int64_t xStride, int64_t dxStride) {
   for (int64_t row = 0; row < rows; ++row, dy += dyStride, x += xStride, dx += dxStride) {
     const float inverse = inverseRms[row];
-    float projection = 0;
-#pragma omp simd reduction(+ : projection)
-    for (int64_t i = 0; i < n; ++i) projection += Widen::load(dy + i) * Widen::load(weight + i) * Widen::load(x + i);
-    projection *= inverse / static_cast<float>(n);
+    Lanes products{};
+    forLanes(n, [&](int64_t i, auto present) { products += load(dy + i, present) * load(weight + i, present) * load(x + i, present); });
+    const float projection = sumOf(products) * inverse / static_cast<float>(n);
     if (weightGradient) {
-#pragma omp simd
-      for (int64_t i = 0; i < n; ++i) weightGradient[i] += Widen::load(dy + i) * Widen::load(x + i) * inverse;
+      forLanes(n, [&](int64_t i, auto present) {
+        store(weightGradient + i, load(weightGradient + i, present) + load(dy + i, present) * load(x + i, present) * inverse, present);
+      });
     }
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const float normalised = Widen::load(x + i) * inverse;
-      const float gradient = (Widen::load(dy + i) * Widen::load(weight + i) - normalised * projection) * inverse;
-      Widen::store(dx + i, Widen::load(dx + i) + gradient);
-    }
+    forLanes(n, [&](int64_t i, auto present) {
+      const Lanes normalised = load(x + i, present) * inverse;
+      const Lanes gradient = (load(dy + i, present) * load(weight + i, present) - normalised * projection) * inverse;
+      store(dx + i, load(dx + i, present) + gradient, present);
+    });
   }
 }
 
@@ -84,13 +62,12 @@ static void rotate(T* rows, int64_t count, int64_t stride, int64_t heads, int64_
     for (int64_t head = 0; head < heads; ++head) {
       T* first = rows + head * headSize;
       T* second = first + half;
-#pragma omp simd
-      for (int64_t i = 0; i < half; ++i) {
-        const float a = Widen::load(first + i), b = Widen::load(second + i);
-        const float c = cosine[i], s = sine[i] * direction;
-        Widen::store(first + i, a * c - b * s);
-        Widen::store(second + i, b * c + a * s);
-      }
+      forLanes(half, [&](int64_t i, auto present) {
+        const Lanes a = load(first + i, present), b = load(second + i, present);
+        const Lanes c = load(cosine + i, present), s = load(sine + i, present) * direction;
+        store(first + i, a * c - b * s, present);
+        store(second + i, b * c + a * s, present);
+      });
     }
   }
 }
@@ -98,26 +75,56 @@ static void rotate(T* rows, int64_t count, int64_t stride, int64_t heads, int64_
 template <typename T>
 static void swiglu(const T* gateUp, T* y, int64_t rows, int64_t n) {
   for (int64_t row = 0; row < rows; ++row, gateUp += 2 * n, y += n) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const float gate = Widen::load(gateUp + i);
-      Widen::store(y + i, gate / (1.0f + exponential(-gate)) * Widen::load(gateUp + n + i));
-    }
+    forLanes(n, [&](int64_t i, auto present) {
+      const Lanes gate = load(gateUp + i, present);
+      store(y + i, gate * sigmoid(gate) * load(gateUp + n + i, present), present);
+    });
   }
 }
 
 template <typename T>
 static void swigluBackward(const T* gateUp, const T* dy, T* dGateUp, int64_t rows, int64_t n) {
   for (int64_t row = 0; row < rows; ++row, gateUp += 2 * n, dGateUp += 2 * n, dy += n) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const float gate = Widen::load(gateUp + i), up = Widen::load(gateUp + n + i), d = Widen::load(dy + i);
-      const float sigmoid = 1.0f / (1.0f + exponential(-gate));
-      const float silu = gate * sigmoid;
-      Widen::store(dGateUp + i, d * up * (sigmoid + silu * (1.0f - sigmoid)));
-      Widen::store(dGateUp + n + i, d * silu);
-    }
+    forLanes(n, [&](int64_t i, auto present) {
+      const Lanes gate = load(gateUp + i, present), up = load(gateUp + n + i, present), d = load(dy + i, present);
+      const Lanes part = sigmoid(gate), silu = gate * part;
+      store(dGateUp + i, d * up * (part + silu * (1.0f - part)), present);
+      store(dGateUp + n + i, d * silu, present);
+    });
   }
+}
+
+template <typename T>
+static float dot(const T* a, const T* b, int64_t n) {
+  Lanes sum{};
+  forLanes(n, [&](int64_t i, auto present) { sum += load(a + i, present) * load(b + i, present); });
+  return sumOf(sum);
+}
+
+template <typename T>
+static void narrow(const float* x, float factor, T* out, int64_t n) {
+  forLanes(n, [&](int64_t i, auto present) { store(out + i, factor * load(x + i, present), present); });
+}
+
+template <typename T>
+static float largest(const T* logits, int64_t n, float scale) {
+  const float none = -__builtin_inff();
+  Lanes largest = Lanes{} + none;
+  forLanes(n, [&](int64_t i, auto present) { largest = larger(largest, orElse(load(logits + i, present) * scale, none, present)); });
+  return largestOf(largest);
+}
+
+template <typename T>
+static LogitsSummary softmaxRow(const float* scores, int64_t valid, int64_t n, float scale, T* weights) {
+  const float maximum = largest(scores, valid, scale);
+  Lanes sum{};
+  forLanes(valid, [&](int64_t i, auto present) {
+    const Lanes weight = exponential(load(scores + i, present) * scale - maximum);
+    sum += orElse(weight, 0.0f, present);
+    store(weights + i, weight, present);
+  });
+  __builtin_memset(static_cast<void*>(weights + valid), 0, (n - valid) * sizeof(T));
+  return {maximum, sumOf(sum)};
 }
 
 /// scores[q][i] = scale * queries[q] . key i, for every position of a segment.
@@ -127,11 +134,7 @@ static void segmentScores(const T* queries, int64_t queriesPerKey, int64_t headS
   for (int64_t i = 0; i < segment.length; ++i) {
     const T* key = keys + segment.blocks[i / blockSize] * blockStride + (i % blockSize) * headSize;
     for (int64_t q = 0; q < queriesPerKey; ++q) {
-      const T* query = queries + q * headSize;
-      float sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t d = 0; d < headSize; ++d) sum += Widen::load(query + d) * Widen::load(key + d);
-      scores[q * scoresStride + i] = sum * scale;
+      scores[q * scoresStride + i] = dot(queries + q * headSize, key, headSize) * scale;
     }
   }
 }
@@ -144,8 +147,7 @@ static void addWeightedValues(const float* weights, int64_t weightsStride, int64
     for (int64_t q = 0; q < queriesPerKey; ++q) {
       const float weight = weights[q * weightsStride + i];
       float* out = output + q * headSize;
-#pragma omp simd
-      for (int64_t d = 0; d < headSize; ++d) out[d] += weight * Widen::load(value + d);
+      forLanes(headSize, [&](int64_t d, auto present) { store(out + d, load(out + d, present) + weight * load(value + d, present), present); });
     }
   }
 }
@@ -164,85 +166,37 @@ static void decodeAttention(const T* queries, int64_t queryStride, T* output, in
 
     for (int64_t q = 0; q < queriesPerKey; ++q) {
       float* row = scores + q * length;
-      float maximum = row[0];
-#pragma omp simd reduction(max : maximum)
-      for (int64_t i = 0; i < length; ++i) maximum = row[i] > maximum ? row[i] : maximum;
-      float total = 0;
-#pragma omp simd reduction(+ : total)
-      for (int64_t i = 0; i < length; ++i) {
-        row[i] = exponential(row[i] - maximum);
-        total += row[i];
-      }
-      const float inverse = 1.0f / total;
-#pragma omp simd
-      for (int64_t i = 0; i < length; ++i) row[i] *= inverse;
+      const float inverse = static_cast<float>(1.0 / softmaxRow(row, length, length, 1.0f, row).sum);
+      forLanes(length, [&](int64_t i, auto present) { store(row + i, load(row + i, present) * inverse, present); });
     }
 
     for (int64_t i = 0; i < queriesPerKey * headSize; ++i) sums[i] = 0;
     addWeightedValues(scores, length, queriesPerKey, headSize, values, blockStride, blockSize, shared, sums);
     addWeightedValues(scores + shared.length, length, queriesPerKey, headSize, values, blockStride, blockSize, own[sample], sums);
-    T* out = output + sample * outputStride;
-#pragma omp simd
-    for (int64_t i = 0; i < queriesPerKey * headSize; ++i) Widen::store(out + i, sums[i]);
+    narrow(sums, 1.0f, output + sample * outputStride, queriesPerKey * headSize);
   }
-}
-
-template <typename T>
-static LogitsSummary softmaxRow(const float* scores, int64_t valid, int64_t n, float scale, T* weights) {
-  float maximum = -__builtin_inff();
-#pragma omp simd reduction(max : maximum)
-  for (int64_t i = 0; i < valid; ++i) maximum = scores[i] > maximum ? scores[i] : maximum;
-  maximum *= scale;
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < valid; ++i) {
-    const float weight = exponential(scores[i] * scale - maximum);
-    sum += weight;
-    Widen::store(weights + i, weight);
-  }
-  for (int64_t i = valid; i < n; ++i) Widen::store(weights + i, 0.0f);
-  return {maximum, sum};
 }
 
 template <typename T>
 static void softmaxRowBackward(const float* scores, const float* dProbabilities, int64_t valid, int64_t n, float scale,
                                float logNormaliser, float delta, T* probabilities, T* dScores) {
-#pragma omp simd
-  for (int64_t i = 0; i < valid; ++i) {
-    const float p = exponential(scores[i] * scale - logNormaliser);
-    Widen::store(probabilities + i, p);
-    Widen::store(dScores + i, scale * p * (dProbabilities[i] - delta));
-  }
-  for (int64_t i = valid; i < n; ++i) {
-    Widen::store(probabilities + i, 0.0f);
-    Widen::store(dScores + i, 0.0f);
-  }
-}
-
-template <typename T>
-static float dot(const T* a, const T* b, int64_t n) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += Widen::load(a + i) * Widen::load(b + i);
-  return sum;
-}
-
-template <typename T>
-static void narrow(const float* x, float factor, T* out, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) Widen::store(out + i, factor * x[i]);
+  forLanes(valid, [&](int64_t i, auto present) {
+    const Lanes p = exponential(load(scores + i, present) * scale - logNormaliser);
+    store(probabilities + i, p, present);
+    store(dScores + i, scale * p * (load(dProbabilities + i, present) - delta), present);
+  });
+  __builtin_memset(static_cast<void*>(probabilities + valid), 0, (n - valid) * sizeof(T));
+  __builtin_memset(static_cast<void*>(dScores + valid), 0, (n - valid) * sizeof(T));
 }
 
 template <typename T>
 static void widen(const T* x, float* out, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) out[i] = Widen::load(x + i);
+  forLanes(n, [&](int64_t i, auto present) { store(out + i, load(x + i, present), present); });
 }
 
 template <typename T>
 static void addScaled(const float* x, float factor, T* y, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) Widen::store(y + i, Widen::load(y + i) + factor * x[i]);
+  forLanes(n, [&](int64_t i, auto present) { store(y + i, load(y + i, present) + factor * load(x + i, present), present); });
 }
 
 /// As wide as the widest registers; where those are narrower, the compiler takes several.
@@ -279,27 +233,16 @@ static void floatProduct(const float* x, int64_t xStride, int64_t rows, const fl
 }
 
 template <typename T>
-static float largest(const T* logits, int64_t n, float scale) {
-  float maximum = -__builtin_inff();
-#pragma omp simd reduction(max : maximum)
-  for (int64_t i = 0; i < n; ++i) {
-    const float value = Widen::load(logits + i) * scale;
-    maximum = value > maximum ? value : maximum;
-  }
-  return maximum;
-}
-
-template <typename T>
 static LogitsSummary summarise(const T* logits, int64_t n, float scale) {
   const float maximum = largest(logits, n, scale);
   // Partial sums of 1,024 terms keep float's rounding far below the terms that matter.
   double total = 0;
   for (int64_t start = 0; start < n; start += 1024) {
-    const int64_t end = start + 1024 < n ? start + 1024 : n;
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = start; i < end; ++i) sum += exponential(Widen::load(logits + i) * scale - maximum);
-    total += sum;
+    Lanes sum{};
+    forLanes(start + 1024 < n ? 1024 : n - start, [&](int64_t i, auto present) {
+      sum += orElse(exponential(load(logits + start + i, present) * scale - maximum), 0.0f, present);
+    });
+    total += sumOf(sum);
   }
   return {maximum, total};
 }
@@ -309,35 +252,30 @@ static LogitsSummary summariseForEntropy(const T* logits, int64_t n, float scale
   const float maximum = largest(logits, n, scale);
   double total = 0, weightedTotal = 0;
   for (int64_t start = 0; start < n; start += 1024) {
-    const int64_t end = start + 1024 < n ? start + 1024 : n;
-    float sum = 0, weightedSum = 0;
-#pragma omp simd reduction(+ : sum, weightedSum)
-    for (int64_t i = start; i < end; ++i) {
-      const float below = Widen::load(logits + i) * scale - maximum;
-      const float term = exponential(below);
+    Lanes sum{}, weightedSum{};
+    forLanes(start + 1024 < n ? 1024 : n - start, [&](int64_t i, auto present) {
+      const Lanes below = load(logits + start + i, present) * scale - maximum;
+      const Lanes term = orElse(exponential(below), 0.0f, present);
       sum += term;
       weightedSum += below * term;
-    }
-    total += sum;
-    weightedTotal += weightedSum;
+    });
+    total += sumOf(sum);
+    weightedTotal += sumOf(weightedSum);
   }
   return {maximum, total, weightedTotal};
 }
 
 template <typename T>
 static void logProbabilityGradient(T* logits, int64_t n, float scale, float logNormaliser, int64_t target, float coefficient) {
-  const float targetLogit = target < 0 ? 0.0f : Widen::load(logits + target);
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    Widen::store(logits + i, -coefficient * exponential(Widen::load(logits + i) * scale - logNormaliser));
-  }
-  if (target >= 0) Widen::store(logits + target, coefficient * (1.0f - exponential(targetLogit * scale - logNormaliser)));
+  const auto gradient = [&](Lanes values) { return -coefficient * exponential(values * scale - logNormaliser); };
+  const float atTarget = target < 0 ? 0.0f : coefficient + gradient(load(logits + target, Some{1}))[0];
+  forLanes(n, [&](int64_t i, auto present) { store(logits + i, gradient(load(logits + i, present)), present); });
+  if (target >= 0) Widen::store(logits + target, atTarget);
 }
 
 template <typename T>
 static void exponentials(const T* logits, float* out, int64_t n, float scale, float maximum) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) out[i] = exponential(Widen::load(logits + i) * scale - maximum);
+  forLanes(n, [&](int64_t i, auto present) { store(out + i, exponential(load(logits + i, present) * scale - maximum), present); });
 }
 
 /// A fp32 master weight where it lies: whole, or as a bf16 value and the rest of its bits.

@@ -2,6 +2,7 @@
 
 namespace rlt::cpu::portable {
 
+#include "native/kernels/cpu/lanes.inl"
 #include "native/kernels/cpu/vector_kernels.inl"
 
 VectorKernels<float> floatTable() { return table<float>(); }
