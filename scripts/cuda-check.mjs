@@ -7,16 +7,19 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { buildJobs } from './install/build.mjs'
 import { InstallError } from './install/errors.mjs'
 import { findLibTorch } from './install/libtorch.mjs'
-import { packageRoot } from './install/versions.mjs'
+import { packageRoot, versions } from './install/versions.mjs'
 import { fetchCudaCompiler } from './install/wheels.mjs'
 
-// As cmake/Cuda.cmake on a machine without a GPU.
-const architectures = [
-  '-gencode=arch=compute_80,code=sm_80',
-  '-gencode=arch=compute_90,code=[sm_90,compute_90]',
-]
+/** nvcc's options for architectures as CMake names them: '80-real' is code for that one, '90' also code that newer ones translate. */
+const architectures = versions.libtorch.cudaArchitectures.map(name => {
+  const [number, kind] = name.split('-')
+  const code =
+    { real: `sm_${number}`, virtual: `compute_${number}` }[kind] ?? `[sm_${number},compute_${number}]`
+  return `-gencode=arch=compute_${number},code=${code}`
+})
 
 async function main() {
   const { found } = await findLibTorch()
@@ -34,11 +37,19 @@ async function main() {
   )
   const objects = await mkdtemp(path.join(os.tmpdir(), 'rlt-cuda-'))
   try {
-    const statuses = await Promise.all(sources.map(name => compile(name, { home, libtorch: found, objects })))
-    const failed = sources.filter((_, i) => statuses[i] !== 0)
+    const waiting = [...sources]
+    const failed = []
+    const work = async () => {
+      for (let name = waiting.shift(); name; name = waiting.shift()) {
+        if ((await compile(name, { home, libtorch: found, objects })) !== 0) failed.push(name)
+      }
+    }
+    await Promise.all(Array.from({ length: buildJobs() }, work))
     if (failed.length > 0) throw new Error(`Not compiled: ${failed.join(', ')}`)
     if (sources.length === 0) throw new Error('There are no CUDA sources.')
-    console.log(`Compiled for sm_80 and sm_90, not run: ${sources.join(', ')}`)
+    console.log(
+      `Compiled for ${versions.libtorch.cudaArchitectures.join(' and ')}, not run: ${sources.join(', ')}`,
+    )
   } finally {
     await rm(objects, { recursive: true, force: true })
   }
