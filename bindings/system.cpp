@@ -11,9 +11,36 @@
 #include "bindings/errors.h"
 #include "bindings/results.h"
 #include "native/kernels/cpu/vector_kernels.h"
+#include "native/kernels/cuda/device.h"
 #include "native/model/weights/dequantise.h"
 
 namespace rlt::bindings {
+namespace {
+
+/// What the CUDA half of this build says of the machine; null without one.
+Napi::Value cudaInformation(Napi::Env env) {
+#ifdef RLT_CUDA_KERNELS
+  const cuda::RuntimeInformation information = cuda::runtimeInformation();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("runtime", information.runtime);
+  object.Set("driver", information.driver);
+  object.Set("problem", information.problem);
+  Napi::Array devices = Napi::Array::New(env);
+  for (const cuda::DeviceInformation& found : information.devices) {
+    Napi::Object device = Napi::Object::New(env);
+    device.Set("name", found.name);
+    device.Set("memoryBytes", static_cast<double>(found.memoryBytes));
+    device.Set("computeCapability", std::to_string(found.capability.major) + "." + std::to_string(found.capability.minor));
+    devices[devices.Length()] = device;
+  }
+  object.Set("devices", devices);
+  return object;
+#else
+  return env.Null();
+#endif
+}
+
+}  // namespace
 
 Napi::Value systemInformation(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -24,6 +51,7 @@ Napi::Value systemInformation(const Napi::CallbackInfo& info) {
   object.Set("bfloat16Fast", at::native::cpublas::could_pack(at::kBFloat16));
   object.Set("threads", at::get_num_threads());
   object.Set("cudaDevices", at::hasCUDA() ? static_cast<double>(at::detail::getCUDAHooks().deviceCount()) : 0.0);
+  object.Set("cuda", cudaInformation(env));
   return object;
 }
 

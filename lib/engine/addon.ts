@@ -124,6 +124,18 @@ export interface SystemInformation {
   bfloat16Fast: boolean
   threads: number
   cudaDevices: number
+  /** Null where the addon was built without CUDA, or without its kernels. */
+  cuda: CudaInformation | null
+}
+
+export interface CudaInformation {
+  /** The version of CUDA that the addon was built with, e.g. 13.2. */
+  runtime: string
+  /** The newest version that the driver serves; empty without a driver. */
+  driver: string
+  /** Why no GPU can be used, in CUDA's own words; empty where one can. */
+  problem: string
+  devices: { name: string; memoryBytes: number; computeCapability: string }[]
 }
 
 /** How far one output of an operation is from the exact one. */

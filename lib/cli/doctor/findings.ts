@@ -4,8 +4,9 @@ import path from 'node:path'
 import type { SystemInformation } from '../../engine/addon.js'
 import { packageRoot } from '../../packageRoot.js'
 import { type Cache, readCaches } from './caches.js'
+import { gpuProblems } from './gpu.js'
 import { type Addon, type Problem, readAddon, readLibTorch, readTools, type Tools } from './installation.js'
-import { type LibTorch, loadInstaller } from './installer.js'
+import { type Installer, type LibTorch, loadInstaller } from './installer.js'
 import { type Gpu, type Memory, type Processor, readGpus, readMemory, readProcessor } from './machine.js'
 
 export interface Findings {
@@ -48,7 +49,7 @@ export async function examine(): Promise<Findings> {
   checkBuildChoice(addon, libtorch, problems)
   checkMemory(memory, problems)
   checkProcessor(processor, problems)
-  checkGpus(gpus, engine, problems)
+  problems.push(...gpuProblems(gpus, engine, leastCapability(installer)))
   const version = JSON.parse(await readFile(path.join(packageRoot(), 'package.json'), 'utf8')).version
   return {
     ...{ version, node: process.version, processor, memory, disks, gpus, libtorch: libtorch ?? null },
@@ -101,8 +102,7 @@ function checkProcessor(processor: Processor, problems: Problem[]): void {
   problems.push({ severity: 'warning', what, fix: [] })
 }
 
-function checkGpus(gpus: Gpu[], engine: SystemInformation | null, problems: Problem[]): void {
-  if (gpus.length === 0 || engine === null || engine.cudaDevices > 0) return
-  const what = `There is a GPU (${gpus[0]?.name}), but the addon cannot use it.`
-  problems.push({ severity: 'warning', what, fix: ['RLT_CUDA=ON npm run build:native'] })
+/** Of what the installation compiles for: '80-real' is 8.0. */
+function leastCapability({ versions }: Installer): number {
+  return Math.min(...versions.libtorch.cudaArchitectures.map(name => Number.parseInt(name, 10) / 10))
 }

@@ -29,7 +29,13 @@ type Environment = Record<string, string | undefined>
 
 export interface Installer {
   addonFile: string
-  versions: { libtorch: { version: string; supported: { minimum: string; maximum: string } } }
+  versions: {
+    libtorch: {
+      version: string
+      supported: { minimum: string; maximum: string }
+      cudaArchitectures: string[]
+    }
+  }
   cacheFolder(env?: Environment): string
   freeBytes(folder: string): Promise<number>
   requireDiskSpace(folder: string, needed: number, what: string, free?: number): Promise<void>

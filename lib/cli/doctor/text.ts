@@ -2,6 +2,7 @@
 import colors from 'picocolors'
 import type { SystemInformation } from '../../engine/addon.js'
 import type { Findings } from './findings.js'
+import { describeGpus } from './gpu.js'
 import type { Problem } from './installation.js'
 
 export function describeFindings(findings: Findings): string {
@@ -20,11 +21,7 @@ function rows(findings: Findings): [name: string, value: string][] {
     ...findings.disks.map(
       disk => ['Disk', `${size(disk.freeBytes)} free in ${disk.folder}`] as [string, string],
     ),
-    [
-      'GPU',
-      findings.gpus.map(gpu => `${gpu.name}, ${size(gpu.memoryBytes)}, driver ${gpu.driver}`).join('; ') ||
-        'none',
-    ],
+    ['GPU', describeGpus(findings.gpus, engine)],
     [
       'LibTorch',
       libtorch ? `${libtorch.version} from ${origins[libtorch.origin]}: ${libtorch.folder}` : 'not found',
@@ -58,7 +55,6 @@ function describeEngine(engine: SystemInformation): string {
     `${engine.threads} threads`,
     `${engine.cpuCapability} in LibTorch and ${engine.vectorInstructionSet} in rlt's kernels`,
     engine.bfloat16Fast ? 'bfloat16 in hardware' : 'no bfloat16 in hardware, so float32 is faster',
-    engine.cudaDevices > 0 ? `${engine.cudaDevices} CUDA devices` : 'no CUDA device',
   ].join('; ')
 }
 
