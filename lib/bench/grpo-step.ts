@@ -147,8 +147,7 @@ async function update(
     },
     { temperature, signal },
   )
-  // Elsewhere than on the CPU the optimizer has no 8-bit moments.
-  const optimizer = new AdamW(teacher, { moments: teacher.device === 'cpu' ? moments : 'float32' })
+  const optimizer = new AdamW(teacher, { moments })
   const { skipped } = await optimizer.step({ learningRate, maxGradNorm })
   optimizer.dispose()
   if (skipped)

@@ -335,7 +335,7 @@ export const optimizer = z.strictObject({
   moments: z
     .enum(['float32', '8bit'])
     .default('float32')
-    .describe('How its two moments are kept: 8bit takes 2 bytes a weight instead of 8 (CPU only)'),
+    .describe('How its two moments are kept: 8bit takes 2 bytes a weight instead of 8'),
   maxGradNorm: z
     .number()
     .gt(0)

@@ -114,8 +114,8 @@ function changesThatFit(input: PlanInput, memoryBytes: number): Plan['changes'] 
   const single: [string, Partial<PlanInput>][] = [
     ['training.checkpointing=every-layer', { checkpointing: 'every-layer' }],
     [`training.tokenBudget=${budget}`, { tokenBudget: { backward: budget, score: budget } }],
+    ['optimizer.moments=8bit', { moments: '8bit' }],
   ]
-  if (input.device === 'cpu') single.push(['optimizer.moments=8bit', { moments: '8bit' }])
   const together: [string, Partial<PlanInput>] = [
     single.map(([name]) => name).join(' and '),
     Object.assign({}, ...single.map(([, change]) => change)),

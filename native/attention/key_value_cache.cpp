@@ -1,15 +1,13 @@
 #include "native/attention/key_value_cache.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "native/error.h"
-#include "native/kernels/cpu/decode_attention.h"
 #include "native/kernels/cpu/dispatch.h"
 #include "native/kernels/cpu/paired_attention.h"
-#include "native/kernels/reference/decode_attention.h"
 
 namespace rlt {
 namespace {
@@ -73,39 +71,32 @@ void KeyValueCache::clearMore() {
   cleared_ += count;
 }
 
-void KeyValueCache::store(int64_t layer, const CacheSegment& segment, int64_t first, const at::Tensor& keys, const at::Tensor& values) {
-  const int64_t heads = configuration_.keyValueHeads, headSize = configuration_.headSize;
-  if (keys.is_cpu()) {
-    for (int64_t i = 0; i < keys.size(0); ++i) {
-      const int64_t position = first + i;
-      storeRow(layer, segment.blocks()[position / kBlockSize], position % kBlockSize, rowOf(keys, i), rowOf(values, i));
-    }
-    return;
-  }
-  for (int64_t done = 0; done < keys.size(0);) {
-    const int64_t position = first + done;
-    const int64_t inBlock = position % kBlockSize;
-    const int64_t count = std::min(kBlockSize - inBlock, keys.size(0) - done);
-    const int32_t block = segment.blocks()[position / kBlockSize];
-    const auto copy = [&](const at::Tensor& pool, const at::Tensor& rows) {
-      pool.select(0, block).narrow(1, inBlock, count).copy_(rows.narrow(0, done, count).view({count, heads, headSize}).transpose(0, 1));
-    };
-    copy(keys_[layer], keys);
-    copy(values_[layer], values);
-    done += count;
+void CachePlaces::add(const CacheSegment& segment, int64_t first, int64_t count) {
+  for (int64_t position = first; position < first + count; ++position) {
+    blocks_.push_back(segment.blocks()[position / KeyValueCache::kBlockSize]);
+    within_.push_back(position % KeyValueCache::kBlockSize);
   }
 }
 
-void KeyValueCache::storeEach(int64_t layer, const std::vector<CacheSegment*>& segments, const std::vector<int64_t>& places,
-                              const at::Tensor& keys, const at::Tensor& values) {
-  for (size_t i = 0; i < segments.size(); ++i) {
-    const auto row = static_cast<int64_t>(i);
-    if (keys.is_cpu()) {
-      storeRow(layer, segments[i]->blocks()[places[i] / kBlockSize], places[i] % kBlockSize, rowOf(keys, row), rowOf(values, row));
-    } else {
-      store(layer, *segments[i], places[i], keys.narrow(0, row, 1), values.narrow(0, row, 1));
+void KeyValueCache::store(int64_t layer, const CachePlaces& places, const at::Tensor& keys, const at::Tensor& values) {
+  if (keys.is_cpu()) {
+    for (size_t i = 0; i < places.blocks_.size(); ++i) {
+      const auto row = static_cast<int64_t>(i);
+      storeRow(layer, static_cast<int32_t>(places.blocks_[i]), places.within_[i], rowOf(keys, row), rowOf(values, row));
     }
+    return;
   }
+  if (!places.blocksOnDevice_.defined()) {
+    const auto onDevice = [&](const std::vector<int64_t>& numbers) { return at::tensor(numbers, at::TensorOptions().dtype(at::kLong)).to(keys.device()); };
+    places.blocksOnDevice_ = onDevice(places.blocks_);
+    places.withinOnDevice_ = onDevice(places.within_);
+  }
+  const auto put = [&](const at::Tensor& pool, const at::Tensor& rows) {
+    pool.permute({0, 2, 1, 3}).index_put_({places.blocksOnDevice_, places.withinOnDevice_},
+                                          rows.reshape({-1, configuration_.keyValueHeads, configuration_.headSize}));
+  };
+  put(keys_[layer], keys);
+  put(values_[layer], values);
 }
 
 /// One position of all heads, in host memory.
@@ -132,11 +123,6 @@ void KeyValueCache::storeRow(int64_t layer, int32_t block, int64_t place, const 
       valueBlock[2 * d] = value[d];
     }
   }
-}
-
-at::Tensor decodeAttention(const at::Tensor& queries, const std::vector<DecodeGroup>& groups, const KeyValueCache& cache, int64_t layer,
-                           const ModelConfiguration& c) {
-  return queries.is_cpu() ? cpu::decodeAttention(queries, groups, cache, layer, c) : reference::decodeAttention(queries, groups, cache, layer, c);
 }
 
 }  // namespace rlt

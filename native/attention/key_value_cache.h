@@ -10,17 +10,12 @@
 #include <memory>
 #include <vector>
 
+#include "native/attention/decode_group.h"
 #include "native/model/configuration.h"
 
 namespace rlt {
 
 class KeyValueCache;
-
-/// Some positions of a sequence, from a block's first on; only to read, and no longer than the blocks are held.
-struct CachedPositions {
-  const int32_t* blocks = nullptr;
-  int64_t length = 0;
-};
 
 /// Blocks of the pool that belong together, given back when the last owner lets go.
 class CacheSegment {
@@ -46,6 +41,18 @@ class CacheSegment {
   int64_t length_ = 0;
 };
 
+/// Where rows go in the pool: the same places in every layer, brought to a GPU once.
+class CachePlaces {
+ public:
+  /// `count` positions of a segment, from `first` on.
+  void add(const CacheSegment& segment, int64_t first, int64_t count);
+
+ private:
+  friend class KeyValueCache;
+  std::vector<int64_t> blocks_, within_;
+  mutable at::Tensor blocksOnDevice_, withinOnDevice_;
+};
+
 class KeyValueCache {
  public:
   static constexpr int64_t kBlockSize = 16;  // positions
@@ -62,12 +69,8 @@ class KeyValueCache {
   /// The most blocks that were held at a time.
   int64_t peakBlocks() const { return peak_; }
 
-  /// Copies rows of keys and values ([rows, keyValueHeads * headSize], strided) into a segment from position `first`.
-  void store(int64_t layer, const CacheSegment& segment, int64_t first, const at::Tensor& keys, const at::Tensor& values);
-
-  /// Copies one row a segment into position `places[i]` of segments[i].
-  void storeEach(int64_t layer, const std::vector<CacheSegment*>& segments, const std::vector<int64_t>& places, const at::Tensor& keys,
-                 const at::Tensor& values);
+  /// Copies keys and values, a row [keyValueHeads * headSize] a place; rows may be strided.
+  void store(int64_t layer, const CachePlaces& places, const at::Tensor& keys, const at::Tensor& values);
 
   /// Whether blocks are laid out for kernels/cpu/paired_attention.h.
   bool paired() const { return paired_; }
@@ -94,16 +97,5 @@ class KeyValueCache {
   int64_t peak_ = 0;
   std::vector<int32_t> free_;  // of those ever taken
 };
-
-/// The samples of one group that decode together: their rows in the batch are consecutive.
-struct DecodeGroup {
-  CachedPositions shared;
-  std::vector<CachedPositions> own;  // one a sample, the position being decoded already stored
-};
-
-/// One query a sample over its cached keys. queries [samples, width >= heads * headSize], samples in the groups'
-/// order; returns [samples, heads * headSize].
-at::Tensor decodeAttention(const at::Tensor& queries, const std::vector<DecodeGroup>& groups, const KeyValueCache& cache, int64_t layer,
-                           const ModelConfiguration& configuration);
 
 }  // namespace rlt

@@ -1,9 +1,11 @@
 #include <ATen/ATen.h>
 
 #include "native/attention/chunk_attention.h"
+#include "native/attention/decode_attention.h"
 #include "native/attention/group_attention.h"
 #include "native/attention/key_value_cache.h"
 #include "native/benchmark/cases.h"
+#include "native/kernels/flash/group_attention.h"
 #include "native/kernels/reference/chunk_attention.h"
 #include "native/kernels/reference/decode_attention.h"
 #include "native/kernels/reference/group_attention.h"
@@ -93,7 +95,9 @@ struct FilledCache {
       segments.back()->extend(length);
       const int64_t width = configuration.keyValueWidth();
       const at::Tensor stored = rows.to(dtype);
-      cache.store(0, *segments.back(), 0, stored.narrow(1, 0, width), stored.narrow(1, width, width));
+      CachePlaces places;
+      places.add(*segments.back(), 0, length);
+      cache.store(0, places, stored.narrow(1, 0, width), stored.narrow(1, width, width));
       return segments.back()->positions();
     };
     for (int64_t g = 0; g < sizes.at("groups"); ++g) {
@@ -113,7 +117,19 @@ struct FilledCache {
 
 }  // namespace
 
-KernelCase groupAttentionCase(const Sizes& sizes, const Setting& setting) {
+namespace {
+
+/// One of the ways in which attention of groups is computed, and its gradient.
+struct Way {
+  AttentionOutput (*forward)(const at::Tensor&, const PackedGroups&, const ModelConfiguration&);
+  at::Tensor (*backward)(const at::Tensor&, const AttentionOutput&, const at::Tensor&, const PackedGroups&, const ModelConfiguration&);
+};
+
+constexpr Way kEngines{rlt::groupAttention, rlt::groupAttentionBackward};
+constexpr Way kFlash{flash::groupAttention, flash::groupAttentionBackward};
+constexpr Way kReference{reference::groupAttention, reference::groupAttentionBackward};
+
+KernelCase forwardCase(const Way& way, const Sizes& sizes, const Setting& setting) {
   const auto batch = std::make_shared<Batch>(sizes, setting);
   KernelCase result;
   result.outputs = {"values", "log normaliser"};
@@ -121,8 +137,8 @@ KernelCase groupAttentionCase(const Sizes& sizes, const Setting& setting) {
     const AttentionOutput output = attention(batch->queryKeyValue, batch->packed, batch->configuration);
     return Tensors{output.values, output.logNormaliser};
   };
-  result.kernel = [=] { return run(rlt::groupAttention); };
-  result.plain = [=] { return run(reference::groupAttention); };
+  result.kernel = [=] { return run(way.forward); };
+  result.plain = [=] { return run(kReference.forward); };
   result.exact = [=](const Tensors&) {
     const Attended attended = attendEach(exactly(batch->queryKeyValue), batch->packed, batch->configuration);
     return Tensors{attended.values, attended.logNormaliser};
@@ -132,16 +148,16 @@ KernelCase groupAttentionCase(const Sizes& sizes, const Setting& setting) {
   return result;
 }
 
-KernelCase groupAttentionBackwardCase(const Sizes& sizes, const Setting& setting) {
+KernelCase backwardCase(const Way& way, const Sizes& sizes, const Setting& setting) {
   const auto batch = std::make_shared<Batch>(sizes, setting);
   const at::Tensor gradient = randomNormal({batch->packed.rows(), batch->configuration.queryWidth()}, setting, 1);
-  const AttentionOutput ours = rlt::groupAttention(batch->queryKeyValue, batch->packed, batch->configuration);
-  const AttentionOutput theirs = reference::groupAttention(batch->queryKeyValue, batch->packed, batch->configuration);
+  const AttentionOutput ours = way.forward(batch->queryKeyValue, batch->packed, batch->configuration);
+  const AttentionOutput theirs = kReference.forward(batch->queryKeyValue, batch->packed, batch->configuration);
   KernelCase result;
   result.outputs = {"query, key and value gradient"};
-  result.kernel = [=] { return Tensors{rlt::groupAttentionBackward(gradient, ours, batch->queryKeyValue, batch->packed, batch->configuration)}; };
+  result.kernel = [=] { return Tensors{way.backward(gradient, ours, batch->queryKeyValue, batch->packed, batch->configuration)}; };
   result.plain = [=] {
-    return Tensors{reference::groupAttentionBackward(gradient, theirs, batch->queryKeyValue, batch->packed, batch->configuration)};
+    return Tensors{kReference.backward(gradient, theirs, batch->queryKeyValue, batch->packed, batch->configuration)};
   };
   result.exact = [=](const Tensors&) {
     const auto forward = [&](const Tensors& inputs) { return attendEach(inputs[0], batch->packed, batch->configuration).values; };
@@ -152,6 +168,13 @@ KernelCase groupAttentionBackwardCase(const Sizes& sizes, const Setting& setting
   return result;
 }
 
+}  // namespace
+
+KernelCase groupAttentionCase(const Sizes& sizes, const Setting& setting) { return forwardCase(kEngines, sizes, setting); }
+KernelCase groupAttentionBackwardCase(const Sizes& sizes, const Setting& setting) { return backwardCase(kEngines, sizes, setting); }
+KernelCase flashGroupAttentionCase(const Sizes& sizes, const Setting& setting) { return forwardCase(kFlash, sizes, setting); }
+KernelCase flashGroupAttentionBackwardCase(const Sizes& sizes, const Setting& setting) { return backwardCase(kFlash, sizes, setting); }
+
 KernelCase decodeAttentionCase(const Sizes& sizes, const Setting& setting) {
   const auto filled = std::make_shared<FilledCache>(sizes, setting, setting.dtype);
   // The plain statement does not know the order in which some kernels keep their blocks: it gets the same numbers in fp32.
@@ -161,7 +184,8 @@ KernelCase decodeAttentionCase(const Sizes& sizes, const Setting& setting) {
   const at::Tensor queries = randomNormal({samples, c.mergedWidth()}, setting, 0);
   KernelCase result;
   result.outputs = {"values"};
-  result.kernel = [=] { return Tensors{rlt::decodeAttention(queries, filled->groups, filled->cache, 0, filled->configuration)}; };
+  const auto attention = std::make_shared<DecodeAttention>(filled->groups, filled->configuration, setting.device);
+  result.kernel = [=] { return Tensors{(*attention)(queries, filled->cache, 0)}; };
   result.plain = [=] { return Tensors{reference::decodeAttention(queries, plainly->groups, plainly->cache, 0, plainly->configuration)}; };
   result.exact = [=](const Tensors&) {
     const ModelConfiguration& c = filled->configuration;

@@ -22,6 +22,8 @@ KernelCase swigluBackwardCase(const Sizes& sizes, const Setting& setting);
 // attention_cases.cpp
 KernelCase groupAttentionCase(const Sizes& sizes, const Setting& setting);
 KernelCase groupAttentionBackwardCase(const Sizes& sizes, const Setting& setting);
+KernelCase flashGroupAttentionCase(const Sizes& sizes, const Setting& setting);
+KernelCase flashGroupAttentionBackwardCase(const Sizes& sizes, const Setting& setting);
 KernelCase decodeAttentionCase(const Sizes& sizes, const Setting& setting);
 KernelCase chunkAttentionCase(const Sizes& sizes, const Setting& setting);
 
@@ -30,8 +32,10 @@ KernelCase tokenLogProbabilitiesCase(const Sizes& sizes, const Setting& setting)
 KernelCase tokenEntropiesCase(const Sizes& sizes, const Setting& setting);
 KernelCase tokenLogProbabilitiesBackwardCase(const Sizes& sizes, const Setting& setting);
 KernelCase chooseTokenCase(const Sizes& sizes, const Setting& setting);
+KernelCase chooseFilteredTokenCase(const Sizes& sizes, const Setting& setting);
 
 // adamw_case.cpp
 KernelCase adamWCase(const Sizes& sizes, const Setting& setting);
+KernelCase adamWOf8BitMomentsCase(const Sizes& sizes, const Setting& setting);
 
 }  // namespace rlt::benchmark

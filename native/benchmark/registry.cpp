@@ -5,10 +5,20 @@
 
 namespace rlt::benchmark {
 
+namespace {
+
+/// A prefix or its suffixes may be empty here.
+const std::vector<std::string>& groupSizes() {
+  static const std::vector<std::string> sizes{"groups", "prefix", "suffixes", "suffix", "heads", "keyValueHeads", "headSize"};
+  return sizes;
+}
+
+}  // namespace
+
 const std::vector<Operation>& operations() {
   static const std::vector<std::string> product{"tokens", "in", "out"}, rows{"tokens", "width"};
   static const std::vector<std::string> rotary{"tokens", "heads", "keyValueHeads", "headSize"}, head{"tokens", "hidden", "vocabulary"};
-  static const std::vector<std::string> groups{"groups", "prefix", "suffixes", "suffix", "heads", "keyValueHeads", "headSize"};
+  const std::vector<std::string>& groups = groupSizes();
   static const std::vector<Operation> all{
       {"linear", product, linearCase},
       {"linear-backward-input", product, linearBackwardInputCase},
@@ -16,6 +26,8 @@ const std::vector<Operation>& operations() {
       {"low-rank-adapter", {"tokens", "in", "out", "rank"}, lowRankAdapterCase},
       {"group-attention", groups, groupAttentionCase},
       {"group-attention-backward", groups, groupAttentionBackwardCase},
+      {"flash-group-attention", groups, flashGroupAttentionCase},
+      {"flash-group-attention-backward", groups, flashGroupAttentionBackwardCase},
       {"decode-attention", {"groups", "prefix", "samples", "suffix", "heads", "keyValueHeads", "headSize"}, decodeAttentionCase},
       {"chunk-attention", {"chunks", "shared", "history", "tokens", "heads", "keyValueHeads", "headSize"}, chunkAttentionCase},
       {"rms-norm", rows, rmsNormCase},
@@ -28,7 +40,9 @@ const std::vector<Operation>& operations() {
       {"token-entropies", head, tokenEntropiesCase},
       {"token-log-probabilities-backward", head, tokenLogProbabilitiesBackwardCase},
       {"choose-token", {"tokens", "vocabulary"}, chooseTokenCase},
+      {"choose-token-filtered", {"tokens", "vocabulary"}, chooseFilteredTokenCase},
       {"adamw", {"rows", "width"}, adamWCase},
+      {"adamw-8bit", {"rows", "width"}, adamWOf8BitMomentsCase},
   };
   return all;
 }
@@ -49,7 +63,7 @@ void checkSizes(const Operation& operation, const Sizes& sizes) {
   // A prefix or its suffixes may be empty, but not all rows together; what is being decoded sees at least itself. A chunk
   // may be the first of its sequence.
   for (const auto& [name, value] : sizes) {
-    const bool mayBeEmpty = (operation.name.starts_with("group-attention") && (name == "prefix" || name == "suffix")) ||
+    const bool mayBeEmpty = (operation.sizes == groupSizes() && (name == "prefix" || name == "suffix")) ||
                             (operation.name == "chunk-attention" && (name == "shared" || name == "history"));
     if (value < (mayBeEmpty ? 0 : 1)) throw Error("ERR_ARGUMENT", operation.name + ": " + name + " is " + std::to_string(value) + ", not at least 1.");
   }

@@ -110,7 +110,38 @@ KernelCase tokenLogProbabilitiesBackwardCase(const Sizes& sizes, const Setting& 
   return result;
 }
 
-KernelCase chooseTokenCase(const Sizes& sizes, const Setting& setting) {
+namespace {
+
+/// Probabilities [rows, vocabulary] of what the filters leave, 0 elsewhere: each filters what the one before left, and of
+/// equal tokens the first are kept. Not yet divided by their sum.
+at::Tensor filtered(const at::Tensor& probabilities, const SamplingOptions& options) {
+  const auto [sorted, order] = probabilities.sort(/*stable=*/true, /*dim=*/-1, /*descending=*/true);
+  at::Tensor kept = sorted.clone();
+  if (options.topK > 0 && options.topK < kept.size(1)) kept.narrow(1, options.topK, kept.size(1) - options.topK).zero_();
+  if (options.topP < 1) {
+    const at::Tensor before = kept.cumsum(-1) - kept;
+    kept.masked_fill_(before >= options.topP * kept.sum(-1, /*keepdim=*/true), 0);
+  }
+  kept.masked_fill_(kept < options.minP * sorted.narrow(1, 0, 1), 0);
+  return at::zeros_like(kept).scatter_(1, order, kept);
+}
+
+/// 1 where a token is the one that a draw falls to, within the rounding of fp32 weights: on the edge of two tokens it
+/// may be either.
+at::Tensor fallsTo(const at::Tensor& probabilities, const at::Tensor& token, const at::Tensor& drawn) {
+  constexpr double kEdge = 1e-6;
+  const at::Tensor cumulative = (probabilities / probabilities.sum(-1, true)).cumsum(-1);
+  const at::Tensor own = (probabilities / probabilities.sum(-1, true)).gather(1, token);
+  const at::Tensor upper = cumulative.gather(1, token), lower = upper - own;
+  return (lower - kEdge <= drawn).logical_and(drawn <= upper + kEdge).logical_and(own > 0);
+}
+
+at::Tensor drawnFrom(const at::Tensor& probabilities, const at::Tensor& drawn) {
+  const at::Tensor cumulative = probabilities.cumsum(-1, at::kDouble);
+  return at::searchsorted(cumulative, drawn * cumulative.narrow(1, cumulative.size(1) - 1, 1)).clamp(0, probabilities.size(1) - 1);
+}
+
+KernelCase choiceCase(const Sizes& sizes, const Setting& setting, const SamplingOptions& options) {
   const int64_t rows = sizes.at("tokens"), vocabulary = sizes.at("vocabulary");
   const at::Tensor logits = randomNormal({rows, vocabulary}, setting, 0, 2);
   const at::Tensor drawn = draws(rows, setting);
@@ -119,7 +150,7 @@ KernelCase chooseTokenCase(const Sizes& sizes, const Setting& setting) {
   KernelCase result;
   result.outputs = {"tokens", "log-probabilities"};
   result.kernel = [=] {
-    const std::vector<ChosenToken> chosen = chooseTokens(logits, sources, {.temperature = kTemperature});
+    const std::vector<ChosenToken> chosen = chooseTokens(logits, sources, options);
     at::Tensor tokens = at::empty({rows}, at::TensorOptions().dtype(at::kLong)), logProbabilities = at::empty({rows});
     for (int64_t row = 0; row < rows; ++row) {
       tokens.mutable_data_ptr<int64_t>()[row] = chosen[row].token;
@@ -128,24 +159,34 @@ KernelCase chooseTokenCase(const Sizes& sizes, const Setting& setting) {
     return Tensors{tokens, logProbabilities};
   };
   result.plain = [=] {
-    const at::Tensor logProbabilities = (logits.to(at::kFloat) / kTemperature).log_softmax(-1);
-    const at::Tensor tokens = at::searchsorted(logProbabilities.exp().cumsum(-1, at::kDouble), drawn).clamp(0, vocabulary - 1);
+    const at::Tensor logProbabilities = (logits.to(at::kFloat) / options.temperature).log_softmax(-1);
+    const at::Tensor tokens = drawnFrom(filtered(logProbabilities.exp(), options), drawn);
     return Tensors{tokens.squeeze(1).cpu(), logProbabilities.gather(1, tokens).squeeze(1).cpu()};
   };
   result.exact = [=](const Tensors& found) {
-    const at::Tensor logProbabilities = (exactly(logits) / kTemperature).log_softmax(-1);
-    const at::Tensor cumulative = logProbabilities.exp().cumsum(-1);
+    const at::Tensor logProbabilities = (exactly(logits) / options.temperature).log_softmax(-1), probabilities = logProbabilities.exp();
     const at::Tensor token = found[0].to(setting.device).unsqueeze(1);
-    // A draw on the edge of two tokens, within the rounding of fp32 weights, may fall to either.
-    constexpr double kEdge = 1e-6;
-    const at::Tensor upper = cumulative.gather(1, token), lower = upper - logProbabilities.gather(1, token).exp();
-    const at::Tensor right = (lower - kEdge <= drawn).logical_and(drawn <= upper + kEdge);
-    const at::Tensor expected = at::where(right, token, at::searchsorted(cumulative, drawn));
+    // Where top-p ends on the edge of two tokens, the last one may be kept or not.
+    at::Tensor right = fallsTo(filtered(probabilities, options), token, drawn);
+    for (const double topP : {options.topP - 1e-6, options.topP + 1e-6}) {
+      SamplingOptions near = options;
+      near.topP = topP;
+      if (options.topP < 1) right = right.logical_or(fallsTo(filtered(probabilities, near), token, drawn));
+    }
+    const at::Tensor expected = at::where(right, token, drawnFrom(filtered(probabilities, options), drawn));
     return Tensors{expected.squeeze(1).cpu(), logProbabilities.gather(1, token).squeeze(1).cpu()};
   };
   result.operations = 4.0 * static_cast<double>(logits.numel());  // an exponential counted as one
   result.bytes = bytesOf({logits});
   return result;
+}
+
+}  // namespace
+
+KernelCase chooseTokenCase(const Sizes& sizes, const Setting& setting) { return choiceCase(sizes, setting, {.temperature = kTemperature}); }
+
+KernelCase chooseFilteredTokenCase(const Sizes& sizes, const Setting& setting) {
+  return choiceCase(sizes, setting, {.temperature = kTemperature, .topK = 200, .topP = 0.8, .minP = 0.01});
 }
 
 }  // namespace rlt::benchmark

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "native/attention/chunk_attention.h"
+#include "native/attention/decode_attention.h"
 #include "native/kernels/operations.h"
 
 namespace rlt {
@@ -84,11 +85,13 @@ at::Tensor Decoder::prefill(const std::vector<PrefillPiece>& pieces, KeyValueCac
   const auto beginning = static_cast<size_t>(firstOfRest - order.begin());
 
   std::vector<int64_t> tokens, starts(pieces.size()), rows(pieces.size()), lastRows(pieces.size());
+  CachePlaces places;
   PackedGroups packed;
   for (const size_t i : order) {
     const auto count = static_cast<int64_t>(pieces[i].tokens.size());
     rows[i] = static_cast<int64_t>(tokens.size());
     starts[i] = pieces[i].own->extend(count);
+    places.add(*pieces[i].own, starts[i], count);
     tokens.insert(tokens.end(), pieces[i].tokens.begin(), pieces[i].tokens.end());
     lastRows[i] = static_cast<int64_t>(tokens.size()) - 1;
   }
@@ -114,10 +117,7 @@ at::Tensor Decoder::prefill(const std::vector<PrefillPiece>& pieces, KeyValueCac
 
   const int64_t keyColumn = configuration_.queryWidth(), width = configuration_.keyValueWidth();
   const Attend attend = [&](int64_t layer, const at::Tensor& queryKeyValue) {
-    for (size_t i = 0; i < pieces.size(); ++i) {
-      const at::Tensor own = queryKeyValue.narrow(0, rows[i], static_cast<int64_t>(pieces[i].tokens.size()));
-      cache.store(layer, *pieces[i].own, starts[i], own.narrow(1, keyColumn, width), own.narrow(1, keyColumn + width, width));
-    }
+    cache.store(layer, places, queryKeyValue.narrow(1, keyColumn, width), queryKeyValue.narrow(1, keyColumn + width, width));
     if (chunks.empty()) return groupAttention(queryKeyValue, packed, configuration_);
     const at::Tensor rest = chunkAttention(queryKeyValue.narrow(0, beginningRows, total - beginningRows), chunks, cache, layer, configuration_);
     if (beginning == 0) return AttentionOutput{rest, {}};
@@ -134,25 +134,26 @@ at::Tensor Decoder::prefill(const std::vector<PrefillPiece>& pieces, KeyValueCac
 }
 
 at::Tensor Decoder::decode(const std::vector<int64_t>& tokens, const std::vector<DecodingSamples>& samples, KeyValueCache& cache) {
-  std::vector<int64_t> positions, places;
-  std::vector<CacheSegment*> segments;
+  std::vector<int64_t> positions;
+  CachePlaces places;
   std::vector<DecodeGroup> groups;
   for (const DecodingSamples& group : samples) {
     groups.push_back({group.shared->positions(), {}});
     for (CacheSegment* own : group.own) {
-      places.push_back(own->extend(1));
-      positions.push_back(group.shared->length() + places.back());
-      segments.push_back(own);
+      const int64_t place = own->extend(1);
+      places.add(*own, place, 1);
+      positions.push_back(group.shared->length() + place);
       groups.back().own.push_back(own->positions());
     }
   }
+  const DecodeAttention attention(std::move(groups), configuration_, device_);
   at::Tensor cosine, sine;
   rotations(onDevice(positions), cosine, sine);
 
   const int64_t keyColumn = configuration_.queryWidth(), width = configuration_.keyValueWidth();
   const Attend attend = [&](int64_t layer, const at::Tensor& queryKeyValue) {
-    cache.storeEach(layer, segments, places, queryKeyValue.narrow(1, keyColumn, width), queryKeyValue.narrow(1, keyColumn + width, width));
-    return AttentionOutput{decodeAttention(queryKeyValue, groups, cache, layer, configuration_), {}};
+    cache.store(layer, places, queryKeyValue.narrow(1, keyColumn, width), queryKeyValue.narrow(1, keyColumn + width, width));
+    return AttentionOutput{attention(queryKeyValue, cache, layer), {}};
   };
   at::Tensor hidden = embed(onDevice(tokens));
   for (int64_t layer = 0; layer < configuration_.layers; ++layer) {

@@ -3,9 +3,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace rlt {
+
+namespace flash {
+struct GroupSpans;
+}
 
 struct ModelConfiguration;
 
@@ -35,6 +40,7 @@ struct PackedGroups {
   std::vector<int64_t> targetPlaces;  // place of each target among all suffix tokens: those without a prediction are left out
   std::vector<int64_t> suffixLengths; // of every suffix, in tokens
   int64_t suffixTokens = 0;
+  mutable std::shared_ptr<const flash::GroupSpans> spans;  // what kernels/flash/ makes of the groups, once for all layers
 
   int64_t rows() const { return tokens.size(0); }
 };

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "native/kernels/cpu/dispatch.h"
+#include "native/kernels/cuda/choose_token.h"
 #include "native/parallel.h"
 
 namespace rlt {
@@ -16,6 +17,10 @@ namespace {
 double uniform(const DrawSource& source) {
   at::Philox4_32 generator(source.seed, source.sample, source.position);
   return (static_cast<double>(generator()) + 0.5) / 4294967296.0;
+}
+
+Error notFinite() {
+  return Error("ERR_NUMERICS", "The model's logits are not finite: its weights or activations overflowed. Check the weights, or load the model in float32.");
 }
 
 template <typename T>
@@ -101,9 +106,7 @@ ChosenToken choose(const T* logits, int64_t n, const SamplingOptions& options, c
   const bool greedy = options.temperature == 0;
   const float scale = greedy ? 1.0f : static_cast<float>(1.0 / options.temperature);
   const cpu::LogitsSummary summary = cpu::vectorKernels<T>().summarise(logits, n, scale);
-  if (!std::isfinite(summary.maximum) || !std::isfinite(summary.sum)) {
-    throw Error("ERR_NUMERICS", "The model's logits are not finite: its weights or activations overflowed. Check the weights, or load the model in float32.");
-  }
+  if (!std::isfinite(summary.maximum) || !std::isfinite(summary.sum)) throw notFinite();
 
   ChosenToken chosen;
   if (greedy) {
@@ -130,9 +133,25 @@ ChosenToken choose(const T* logits, int64_t n, const SamplingOptions& options, c
 
 }  // namespace
 
+#ifdef RLT_CUDA_KERNELS
+namespace {
+
+std::vector<ChosenToken> chooseOnCuda(const at::Tensor& logits, const std::vector<DrawSource>& sources, const SamplingOptions& options) {
+  std::vector<double> draws;  // the very numbers that the CPU would draw
+  if (options.temperature > 0) std::transform(sources.begin(), sources.end(), std::back_inserter(draws), uniform);
+  std::vector<ChosenToken> chosen = cuda::chooseTokens(logits, std::move(draws), options);
+  if (std::any_of(chosen.begin(), chosen.end(), [](const ChosenToken& c) { return c.token < 0; })) throw notFinite();
+  return chosen;
+}
+
+}  // namespace
+#endif
+
 std::vector<ChosenToken> chooseTokens(const at::Tensor& logits, const std::vector<DrawSource>& sources, const SamplingOptions& options) {
-  // The rows are few and their values needed one by one: on a GPU's behalf the choice is made on the host.
-  const at::Tensor rows = logits.to(at::kCPU);
+#ifdef RLT_CUDA_KERNELS
+  if (logits.is_cuda()) return chooseOnCuda(logits, sources, options);
+#endif
+  const at::Tensor rows = logits.to(at::kCPU);  // on the behalf of devices without a kernel for it
   std::vector<ChosenToken> chosen(rows.size(0));
   cpu::dispatch(rows, [&]<typename T>(T) {
     parallelFor(0, rows.size(0), 1, [&](int64_t begin, int64_t end) {

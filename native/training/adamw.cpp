@@ -69,8 +69,7 @@ void AdamW::update(State& state, double learningRate, double gradientScale) {
   if (value.is_cpu()) return updateOnCpu(state, learningRate, gradientScale);
 #ifdef RLT_CUDA_KERNELS
   if (value.is_cuda()) {
-    Moments& moments = state.moments;
-    return cuda::adamW(value, state.lowerHalf, state.parameter->gradient, moments.first, moments.second,
+    return cuda::adamW(value, state.lowerHalf, state.parameter->gradient, state.moments,
                        coefficients(learningRate, gradientScale, state.parameter->decays));
   }
 #endif

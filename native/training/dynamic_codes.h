@@ -20,6 +20,11 @@ class DynamicCodes {
   float encode(const float* values, uint8_t* codes, int64_t count) const;
   void decode(const uint8_t* codes, float scale, float* values, int64_t count) const;
 
+  /// What each of the 256 codes stands for.
+  const float* values() const { return values_; }
+  /// By the upper 16 bits of a float in [-1, 1], rounded to them: its code. 65536 of them.
+  const uint8_t* nearest() const { return nearest_; }
+
   /// The code of 0.
   uint8_t zero() const { return zero_; }
 
@@ -28,7 +33,6 @@ class DynamicCodes {
 
   float values_[256];
   uint8_t zero_ = 0;
-  // By the upper 16 bits of a float: the code nearest to it.
   uint8_t nearest_[65536];
 };
 

@@ -8,6 +8,16 @@
 #include "native/training/dynamic_codes.h"
 
 namespace rlt {
+namespace {
+
+bool servedIn8Bit(at::Device device) {
+#ifdef RLT_CUDA_KERNELS
+  if (device.is_cuda()) return true;
+#endif
+  return device.is_cpu();
+}
+
+}  // namespace
 
 Moments::Moments(const at::Tensor& parameter, MomentType type) {
   const at::TensorOptions options = parameter.options();
@@ -16,7 +26,9 @@ Moments::Moments(const at::Tensor& parameter, MomentType type) {
     second = at::zeros(parameter.sizes(), options.dtype(at::kFloat));
     return;
   }
-  if (!parameter.is_cpu()) throw Error("ERR_ARGUMENT", "8-bit moments are there on the CPU only; take float32 ones on " + parameter.device().str() + ".");
+  if (!servedIn8Bit(parameter.device())) {
+    throw Error("ERR_ARGUMENT", "This build has no kernel for 8-bit moments on " + parameter.device().str() + "; take float32 ones.");
+  }
   const int64_t blocks = (parameter.numel() + kCodeBlock - 1) / kCodeBlock;
   first = at::full(parameter.sizes(), DynamicCodes::withSign().zero(), options.dtype(at::kByte));
   second = at::full(parameter.sizes(), DynamicCodes::withoutSign().zero(), options.dtype(at::kByte));

@@ -16,7 +16,7 @@ enum class MomentType { kFloat32, kDynamic8Bit };
 /// become 0, and the step that is divided by it enormous.
 class Moments {
  public:
-  /// Throws ERR_ARGUMENT for 8 bits on another device than the CPU.
+  /// Throws ERR_ARGUMENT for 8 bits on a device without a kernel for them: there are some for the CPU and for CUDA.
   Moments(const at::Tensor& parameter, MomentType type);
 
   bool dynamic8Bit() const { return firstScale.defined(); }

@@ -4,7 +4,7 @@
 
 namespace rlt::cpu {
 
-/// decodeAttention() of attention/key_value_cache.h: some samples of one group and one key-value head a task.
+/// attention/decode_attention.h: some samples of one group and one key-value head a task.
 at::Tensor decodeAttention(const at::Tensor& queries, const std::vector<DecodeGroup>& groups, const KeyValueCache& cache, int64_t layer,
                            const ModelConfiguration& configuration);
 

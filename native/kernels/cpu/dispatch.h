@@ -8,8 +8,10 @@
 
 namespace rlt::cpu {
 
+/// Memory that this processor can read: a kernel that is given a GPU's must fail, not crash.
 template <typename T>
 T* pointer(const at::Tensor& tensor) {
+  if (!tensor.is_cpu()) throw Error("ERR_ENGINE", "A kernel of the CPU was given a tensor on " + tensor.device().str() + ".");
   return static_cast<T*>(tensor.data_ptr());
 }
 

@@ -1,42 +1,48 @@
 #include "native/kernels/cuda/adamw.h"
 
-#include "native/kernels/cuda/element_math.h"
+#include <ATen/ops/from_blob.h>
+
+#include <map>
+#include <mutex>
+
+#include "native/kernels/cuda/adamw_kernels.h"
 #include "native/kernels/cuda/launch.cuh"
 
 namespace rlt::cuda {
 namespace {
 
-__global__ void wholeMasters(float* value, float* gradient, float* first, float* second, int64_t n, cpu::AdamWStep step) {
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < n; i += stride) {
-    value[i] = adamWElement(value[i], gradient[i], first[i], second[i], step);
-    gradient[i] = 0;
+/// Both tables of codes as one tensor of bytes on a device: 1 KB of values, then the codes, of each.
+at::Tensor tablesOn(at::Device device) {
+  static std::mutex mutex;
+  static std::map<at::DeviceIndex, at::Tensor> known;
+  const std::lock_guard lock(mutex);
+  at::Tensor& tables = known[device.index()];
+  if (tables.defined()) return tables;
+  std::vector<uint8_t> bytes;
+  for (const DynamicCodes* codes : {&DynamicCodes::withSign(), &DynamicCodes::withoutSign()}) {
+    const auto* values = reinterpret_cast<const uint8_t*>(codes->values());
+    bytes.insert(bytes.end(), values, values + 256 * sizeof(float));
+    bytes.insert(bytes.end(), codes->nearest(), codes->nearest() + 65536);
   }
+  return tables = at::from_blob(bytes.data(), {static_cast<int64_t>(bytes.size())}, at::TensorOptions().dtype(at::kByte)).to(device);
 }
 
-__global__ void splitMasters(uint16_t* upper, int16_t* lower, float* gradient, float* first, float* second, int64_t n, cpu::AdamWStep step) {
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < n; i += stride) {
-    const SplitMaster parts = split(adamWElement(join({upper[i], lower[i]}), gradient[i], first[i], second[i], step));
-    upper[i] = parts.upper;
-    lower[i] = parts.lower;
-    gradient[i] = 0;
-  }
-}
+CodeTables tablesAt(const uint8_t* bytes) { return {reinterpret_cast<const float*>(bytes), bytes + 256 * sizeof(float)}; }
 
 }  // namespace
 
-void adamW(at::Tensor& value, at::Tensor& lowerHalf, at::Tensor& gradient, at::Tensor& first, at::Tensor& second, const cpu::AdamWStep& step) {
+void adamW(at::Tensor& value, at::Tensor& lowerHalf, at::Tensor& gradient, Moments& moments, const cpu::AdamWStep& step) {
   const int64_t n = value.numel();
-  dispatch(value, [&]<typename T>(T) {
-    if constexpr (std::is_same_v<T, float>) {
-      wholeMasters<<<gridFor(n), kThreads, 0, currentStream()>>>(pointer<float>(value), pointer<float>(gradient), pointer<float>(first),
-                                                                 pointer<float>(second), n, step);
-    } else {
-      splitMasters<<<gridFor(n), kThreads, 0, currentStream()>>>(pointer<uint16_t>(value), pointer<int16_t>(lowerHalf), pointer<float>(gradient),
-                                                                 pointer<float>(first), pointer<float>(second), n, step);
-    }
-  });
+  const c10::cuda::CUDAGuard guard(value.device());
+  const Weights weights = lowerHalf.defined() ? Weights{nullptr, pointer<uint16_t>(value), pointer<int16_t>(lowerHalf)}
+                                              : Weights{pointer<float>(value), nullptr, nullptr};
+  if (!moments.dynamic8Bit())
+    return launch(AdamW{weights, pointer<float>(gradient), pointer<float>(moments.first), pointer<float>(moments.second), n, step});
+  const at::Tensor tables = tablesOn(value.device());
+  const auto* bytes = tables.const_data_ptr<uint8_t>();
+  launch(AdamWOf8BitMoments{weights, pointer<float>(gradient), pointer<uint8_t>(moments.first), pointer<uint8_t>(moments.second),
+                            pointer<float>(moments.firstScale), pointer<float>(moments.secondScale), tablesAt(bytes),
+                            tablesAt(bytes + tables.numel() / 2), n, step});
 }
 
 }  // namespace rlt::cuda

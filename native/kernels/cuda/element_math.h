@@ -1,7 +1,6 @@
 // The arithmetic of the CUDA kernels, one element at a time, for host and device.
 //
-// A machine without a GPU can compile the kernels but not run them: what is here, it can run
-// (test/native/cuda/arithmetic.cpp). Everything is float32; sums merge in any order.
+// Everything is float32; sums merge in any order.
 #pragma once
 
 #include <cmath>
@@ -9,14 +8,18 @@
 #include <cstring>
 
 #include "native/kernels/cpu/vector_kernels.h"  // AdamWStep
-
-#ifdef __CUDACC__
-#define RLT_HOST_DEVICE __host__ __device__ inline
-#else
-#define RLT_HOST_DEVICE inline
-#endif
+#include "native/kernels/cuda/block.h"
 
 namespace rlt::cuda {
+
+/// a b, never part of a fused operation that would round it otherwise: what is the largest of such products stays it.
+RLT_HOST_DEVICE float roundedProduct(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return __fmul_rn(a, b);
+#else
+  return a * b;
+#endif
+}
 
 struct Pair {
   float first, second;
@@ -78,6 +81,18 @@ RLT_HOST_DEVICE float adamWElement(float weight, float gradient, float& first, f
   return weight * step.decay - step.stepSize * first / (std::sqrt(second) * step.inverseRootBiasCorrection2 + step.epsilon);
 }
 
+RLT_HOST_DEVICE uint32_t bitsOf(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+RLT_HOST_DEVICE float floatOf(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 /// An fp32 master as a bfloat16 (its bits) and what remains, to nearest with ties away from zero.
 struct SplitMaster {
   uint16_t upper;
@@ -85,17 +100,13 @@ struct SplitMaster {
 };
 
 RLT_HOST_DEVICE SplitMaster split(float master) {
-  uint32_t bits;
-  std::memcpy(&bits, &master, sizeof bits);
+  const uint32_t bits = bitsOf(master);
   const uint32_t upper = (bits + 0x8000u) >> 16;
   return {static_cast<uint16_t>(upper), static_cast<int16_t>(static_cast<uint16_t>(bits - (upper << 16)))};
 }
 
 RLT_HOST_DEVICE float join(SplitMaster parts) {
-  const uint32_t bits = (static_cast<uint32_t>(parts.upper) << 16) + static_cast<uint32_t>(static_cast<int32_t>(parts.lower));
-  float master;
-  std::memcpy(&master, &bits, sizeof master);
-  return master;
+  return floatOf((static_cast<uint32_t>(parts.upper) << 16) + static_cast<uint32_t>(static_cast<int32_t>(parts.lower)));
 }
 
 }  // namespace rlt::cuda

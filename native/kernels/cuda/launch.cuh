@@ -1,4 +1,4 @@
-// What the kernels share: types, launches on the current stream, and sums over a block.
+// From tensors to kernels: types, and launches on the current stream.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,17 +7,17 @@
 #include <c10/cuda/CUDAStream.h>
 #include <c10/util/BFloat16.h>
 
-#include <algorithm>
 #include <cstdint>
 
 #include "native/error.h"
+#include "native/kernels/cuda/block.h"
 
 namespace rlt::cuda {
 
-constexpr int kThreads = 256;  // of a block: a power of 2, for reduceBlock()
-
+/// Memory that a GPU can read.
 template <typename T>
 T* pointer(const at::Tensor& tensor) {
+  if (!tensor.is_cuda()) throw Error("ERR_ENGINE", "A kernel for CUDA was given a tensor on " + tensor.device().str() + ".");
   return static_cast<T*>(tensor.data_ptr());
 }
 
@@ -26,40 +26,34 @@ template <typename Body>
 void dispatch(const at::Tensor& tensor, const Body& body) {
   const c10::cuda::CUDAGuard guard(tensor.device());
   switch (tensor.scalar_type()) {
-    case at::kFloat: body(float{}); break;
-    case at::kBFloat16: body(c10::BFloat16{}); break;
+    case at::kFloat: return body(float{});
+    case at::kBFloat16: return body(c10::BFloat16{});
     default:
       throw Error("ERR_ARGUMENT", std::string("Expected a float32 or bfloat16 tensor, got ") + c10::toString(tensor.scalar_type()) + ".");
   }
+}
+
+template <typename Kernel>
+__global__ void runKernel(const Kernel kernel) {
+  extern __shared__ __align__(16) unsigned char rltSharedMemory[];
+  DeviceBlock block(rltSharedMemory);
+  kernel(block);
+}
+
+/// Queues a kernel on the current stream of the current device.
+template <typename Kernel>
+void launch(const Kernel& kernel) {
+  constexpr int64_t kMostRows = 65535;           // of a grid, on any device
+  constexpr size_t kAlwaysThere = 48 << 10;      // bytes of shared memory; more have to be asked for
+  Grid grid = kernel.grid();
+  if (grid.x == 0 || grid.y == 0) return;
+  if (grid.y > kMostRows) throw Error("ERR_SHAPE", "A CUDA kernel would take " + std::to_string(grid.y) + " rows of blocks; there are at most 65535.");
+  if (grid.sharedBytes > kAlwaysThere) {
+    C10_CUDA_CHECK(cudaFuncSetAttribute(runKernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.sharedBytes)));
+  }
+  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y));
+  runKernel<<<blocks, grid.threads, grid.sharedBytes, c10::cuda::getCurrentCUDAStream().stream()>>>(kernel);
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
-
-inline cudaStream_t currentStream() { return c10::cuda::getCurrentCUDAStream().stream(); }
-
-/// Blocks for a loop over `count` elements in steps of the whole grid; at least one.
-inline unsigned gridFor(int64_t count) {
-  return static_cast<unsigned>(std::clamp<int64_t>((count + kThreads - 1) / kThreads, 1, 65535));
-}
-
-/// All threads' values combined, to every thread. The order is fixed: equal input gives equal bits.
-template <typename Value, typename Combine>
-__device__ Value reduceBlock(Value value, const Combine& combine) {
-  // Raw bytes: CUDA allows no shared variable whose type has a constructor.
-  __shared__ alignas(Value) unsigned char bytes[kThreads * sizeof(Value)];
-  Value* shared = reinterpret_cast<Value*>(bytes);
-  shared[threadIdx.x] = value;
-  __syncthreads();
-  for (unsigned half = kThreads / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half) shared[threadIdx.x] = combine(shared[threadIdx.x], shared[threadIdx.x + half]);
-    __syncthreads();
-  }
-  const Value result = shared[0];
-  __syncthreads();  // a second reduction may reuse the memory
-  return result;
-}
-
-struct Add {
-  __device__ float operator()(float a, float b) const { return a + b; }
-};
 
 }  // namespace rlt::cuda

@@ -4,7 +4,7 @@
 
 namespace rlt::reference {
 
-/// decodeAttention() of attention/key_value_cache.h in ATen operations, sample after sample.
+/// attention/decode_attention.h in ATen operations, sample after sample.
 at::Tensor decodeAttention(const at::Tensor& queries, const std::vector<DecodeGroup>& groups, const KeyValueCache& cache, int64_t layer,
                            const ModelConfiguration& configuration);
 
