@@ -8,7 +8,7 @@ import { RunError } from '../../lib/runs/index.js'
 import { type EvaluateEvent, evaluate, type GradedQuestion } from '../../lib/stages/evaluate.js'
 import { type PipelineConfigInput, runPipeline } from '../../lib/stages/pipeline.js'
 import { type Asked, completionServer } from './completion-server.js'
-import { killedAt } from './tiny-explain.js'
+import { killedAnywhere, killedAt } from './tiny-explain.js'
 import { type DeepPartial, folder, merge, model, otherTokenizer, readRows, tinyConfig } from './tiny-run.js'
 
 const file = join(folder, 'questions.jsonl')
@@ -99,6 +99,16 @@ test('killed and gone on with, or in batches: the same bytes as without', async 
       )
     }
   }
+})
+
+test('killed at three random moments and gone on with: the same bytes as without', async t => {
+  const whole = await tinyEvaluate()
+  await evaluate(whole)
+  const config = await tinyEvaluate()
+  await killedAnywhere(t, 'evaluate', config)
+  t.true((await evaluate(config)).finished)
+  const outputs = (folder: string) => readFile(join(folder, 'outputs.jsonl'), 'utf8')
+  t.is(await outputs(config.output.folder), await outputs(whole.output.folder))
 })
 
 test('aborted, it keeps what is finished', async t => {

@@ -8,7 +8,7 @@ import { ConfigurationError, DataError } from '../../lib/errors.js'
 import { RunError } from '../../lib/runs/index.js'
 import { withoutDuplicates } from '../../lib/stages/explain/selection.js'
 import { type ExplainEvent, explain } from '../../lib/stages/explain.js'
-import { killedAt, tinyExplain } from './tiny-explain.js'
+import { killedAnywhere, killedAt, tinyExplain } from './tiny-explain.js'
 import { writeTinyModel } from './tiny-model.js'
 import { dataFile, folder, type JsonRow, model, otherTokenizer, readRows } from './tiny-run.js'
 
@@ -115,6 +115,15 @@ for (const [event, count, name] of [
     const left = await readdir(dirname(config.output.path))
     t.deepEqual(left.sort(), ['failures.jsonl', name, `${name}.summary.json`].sort())
   })
+
+test('killed at three random moments and gone on with: the same bytes', async t => {
+  const unbroken = await tinyExplain()
+  await explain(unbroken)
+  const config = await tinyExplain()
+  await killedAnywhere(t, 'explain', config)
+  t.true((await explain(config)).finished)
+  t.is(await bytesOf(config.output.path), await bytesOf(unbroken.output.path))
+})
 
 test('a journal whose last line was torn is gone on with before it', async t => {
   const config = await tinyExplain()

@@ -9,7 +9,7 @@ import { explain } from '../../lib/stages/explain.js'
 import { placesOf } from '../../lib/stages/rank/ranking.js'
 import { type RankEvent, rank } from '../../lib/stages/rank.js'
 import { train } from '../../lib/stages/train.js'
-import { killedAt, tinyExplain } from './tiny-explain.js'
+import { killedAnywhere, killedAt, tinyExplain } from './tiny-explain.js'
 import {
   type DeepPartial,
   folder,
@@ -166,6 +166,15 @@ for (const [event, count] of [
     t.deepEqual(await kept(config.cache), await kept(unbroken.cache))
     t.is((await kept(config.cache)).flatMap(entry => Object.keys(entry)).length, traces.length)
   })
+
+test('killed at three random moments and gone on with: the same file', async t => {
+  const unbroken = await tinyRank(traces)
+  await rank(unbroken)
+  const config = await tinyRank(traces)
+  await killedAnywhere(t, 'rank', config)
+  await rank(config)
+  t.is(await readFile(config.output.path, 'utf8'), await readFile(unbroken.output.path, 'utf8'))
+})
 
 test('rows that were scored before need no model, in another file and another order too', async t => {
   const config = await tinyRank(traces)

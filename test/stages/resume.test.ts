@@ -66,13 +66,30 @@ for (const phase of ['sample', 'score', 'train', 'save', 'evaluate'])
     t.deepEqual(await results(run), await uninterrupted())
   })
 
+test('killed at three random moments, each time resumed: the same run bit for bit', async t => {
+  const config = demanding()
+  const phases = ['sample', 'score', 'train']
+  for (const step of [1, 2, 3]) {
+    const phase = phases[Math.floor(Math.random() * phases.length)]!
+    const milliseconds = Math.random() * 20
+    t.log(`killed ${milliseconds} ms into the phase ${phase} of step ${step}`)
+    t.is(await killedAt(config, phase, step, { milliseconds, resume: step > 1 }), 'SIGKILL')
+  }
+  const { finished, folder: run } = await train(config, { resume: true })
+  t.true(finished)
+  const { steps: _, ...found } = await results(run)
+  const { steps: __, ...same } = await uninterrupted()
+  t.deepEqual(found, same)
+})
+
 async function killedAt(
   config: TrainConfigInput,
   phase: string,
   step: number,
+  { milliseconds, resume = false }: { milliseconds?: number; resume?: boolean } = {},
 ): Promise<NodeJS.Signals | null> {
   const trainee = fileURLToPath(new URL('trainee.js', import.meta.url))
-  const argument = JSON.stringify({ config, phase, step, resume: false })
+  const argument = JSON.stringify({ config, phase, step, milliseconds, resume })
   const child = spawn(process.execPath, [trainee, argument], { stdio: ['ignore', 'ignore', 'inherit'] })
   const [, signal] = await once(child, 'exit')
   return signal as NodeJS.Signals | null
