@@ -58,8 +58,11 @@ export function benchedKernels(quick: boolean): KernelAtSize[] {
       tokens: quick ? 16 : 512,
       ...{ hidden: 576, vocabulary: 49152 },
     }),
-    ...of(['choose-token'], ...(quick ? [1] : [1, 64]).map(count => ({ tokens: count, vocabulary: 49152 }))),
-    ...of(['adamw'], { rows: quick ? 512 : 16384, width: 576 }),
+    ...of(
+      ['choose-token', 'choose-token-filtered'],
+      ...(quick ? [1] : [1, 64]).map(count => ({ tokens: count, vocabulary: 49152 })),
+    ),
+    ...of(['adamw', 'adamw-8bit'], { rows: quick ? 512 : 16384, width: 576 }),
   ]
 }
 

@@ -20,7 +20,9 @@ test.serial('every kernel is timed with each number of threads, and beside an ea
     report.peaks.map(({ threads }) => threads),
     [1, 2],
   )
-  for (const { name } of kernelOperations())
+  // On a GPU these two are what group-attention and its gradient take; elsewhere they are only held against fp64.
+  const timed = kernelOperations().filter(({ name }) => !name.startsWith('flash-'))
+  for (const { name } of timed)
     for (const threads of [1, 2])
       t.true(
         report.rows.some(row => row.name === name && row.threads === threads && row.shareOfPeak > 0),
