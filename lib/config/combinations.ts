@@ -23,6 +23,7 @@ export function impossibleCombinations(config: TrainConfig): Problem[] {
     checkStudents,
     checkSplits,
     checkFormat,
+    samplingServer,
   ])
     rule(config, complain)
   return problems
@@ -79,6 +80,19 @@ function referencePolicy({ reference, algorithm }: TrainConfig, complain: Compla
       ['reference', 'kind'],
       'algorithm.beta is 0, so the blended reference would be kept and never used; expected none, or a beta above 0',
     )
+}
+
+function samplingServer({ sampling: { server }, teacher }: TrainConfig, complain: Complain) {
+  if (server === null || server.update.kind === 'none') return
+  const at = ['sampling', 'server', 'update', 'kind']
+  const kind = server.update.kind === 'sglang' ? 'sglang' : 'vllm'
+  if (server.kind !== kind)
+    complain(
+      at,
+      `sampling.server.kind is ${server.kind}, which has no such endpoint; expected none, or ${kind}`,
+    )
+  if (server.update.kind === 'vllm-lora' && teacher.lora === null)
+    complain(at, 'all weights are trained, so there is no adapter to load; expected none, or teacher.lora')
 }
 
 function steps({ optimizer, training }: TrainConfig, complain: Complain) {

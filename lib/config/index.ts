@@ -27,6 +27,7 @@ export {
   type RewardConfig,
   type RowSource,
   type SamplingConfig,
+  type SamplingServerConfig,
   type TrainConfig,
   type TrainConfigInput,
   trainSchema,

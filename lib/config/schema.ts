@@ -306,10 +306,11 @@ const algorithmOptions = z.strictObject({
   importanceSampling: z
     .strictObject({
       correct: z
-        .enum(['none', 'truncated', 'masked'])
-        .default('none')
+        .enum(['auto', 'none', 'truncated', 'masked'])
+        .default('auto')
         .describe(
-          'Weigh each token by trainer probability / sampler probability: truncated at the cap, or masked where above it',
+          'Weigh each token by trainer probability / sampler probability: truncated at the cap, or masked where above it. ' +
+            'auto is truncated for the samples of a sampling.server, else none',
         ),
       cap: z.number().gt(0).default(2).describe('Largest weight of a token'),
     })
@@ -426,6 +427,38 @@ export const serverOptions = {
   requests: requests.prefault({}).describe('server: how it is asked'),
 }
 
+/** A server that samples for training. */
+export const samplingServer = z.strictObject({
+  address: z
+    .string()
+    .regex(/^https?:\/\//)
+    .describe('Its address, as far as /v1: http://host:8000/v1'),
+  model: name().describe('The name that it knows the teacher by'),
+  kind: z
+    .enum(['vllm', 'sglang', 'llama-server', 'openai'])
+    .describe(
+      'Whose requests it understands. The first three take and give token ids and log-probabilities; openai is any ' +
+        'other, whose text is tokenised again and taken for the own policy',
+    ),
+  apiKeyVariable: name()
+    .nullable()
+    .default(null)
+    .describe('Environment variable that holds its key; null for none'),
+  requests: requests.omit({ api: true }).prefault({}).describe('How it is asked'),
+  update: z
+    .strictObject({
+      kind: z
+        .enum(['none', 'sglang', 'vllm-lora'])
+        .default('none')
+        .describe(
+          'How it gets new weights, from a folder that it must see too: sglang by /update_weights_from_disk, vllm-lora ' +
+            'by /v1/load_lora_adapter. With none its samples are ever more off-policy',
+        ),
+      everySteps: count().default(1).describe('Steps between two updates'),
+    })
+    .prefault({}),
+})
+
 /** Of every stage that loads models. */
 export const device = () => z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('Where the models run')
 export const threads = () => countOrZero().default(0).describe('CPU threads; 0 is all')
@@ -443,7 +476,16 @@ export const trainSchema = z.strictObject({
   threads: threads(),
   data,
   format: format.prefault({}),
-  sampling: sampling.prefault({}),
+  sampling: sampling
+    .extend({
+      server: samplingServer
+        .nullable()
+        .default(null)
+        .describe(
+          'A server that samples the explanations of training in place of this machine; null for none',
+        ),
+    })
+    .prefault({}),
   reward: reward.prefault({}),
   algorithm: algorithm.prefault({}),
   optimizer: optimizer.prefault({}),
@@ -462,7 +504,8 @@ export type DataColumn = DataSource['columns']['question']
 export type FormatConfig = TrainConfig['format']
 export type AlgorithmConfig = TrainConfig['algorithm']
 export type RewardConfig = TrainConfig['reward']
-export type SamplingConfig = TrainConfig['sampling']
+export type SamplingConfig = z.output<typeof sampling>
+export type SamplingServerConfig = z.output<typeof samplingServer>
 
 function withStyleDefaults(value: unknown): unknown {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return value

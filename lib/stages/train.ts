@@ -47,6 +47,7 @@ export async function train(input: TrainConfigInput, options: TrainOptions = {})
 async function trainSteps(session: Session): Promise<void> {
   const { config, run, teacher, reference, evaluation } = session
   await evaluation.measureIfDue(run.step)
+  await session.server?.begin(teacher)
   while (run.step < config.training.steps) {
     const step = run.step + 1
     const learningRate = learningRateAt(step, { ...config.optimizer, steps: config.training.steps })
@@ -60,11 +61,22 @@ async function trainSteps(session: Session): Promise<void> {
       updateTeacher({ groups, advantages, referenceLogProbs, learningRate, step }, session),
     )
     await reference.follow(teacher, step)
+    const staleness = session.server?.stalenessOf(step)
 
     const passes = session.checkpointing.takePasses()
-    const metrics = metricsRow({ ...sampled, step, advantages, update, learningRate, clock, passes })
+    const metrics = metricsRow({
+      ...sampled,
+      step,
+      advantages,
+      update,
+      learningRate,
+      staleness,
+      clock,
+      passes,
+    })
     await session.finishStep(metrics, completionRows(groups, rewards, advantages, teacher.tokenizer))
     if (run.isSaveDue(step, config.training.steps)) await session.save()
+    await session.server?.updateIfDue(teacher, step)
     await evaluation.measureIfDue(step)
   }
 }

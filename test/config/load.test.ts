@@ -108,7 +108,7 @@ test('a loss brings the defaults of the options that go with it', async t => {
   t.like((await load(minimal)).algorithm, {
     ...{ loss: 'grpo', clipLow: 0.2, clipHigh: 0.2, scaleAdvantages: true, klIn: 'loss' },
     dynamicSamplingRounds: 0,
-    importanceSampling: { correct: 'none', cap: 2 },
+    importanceSampling: { correct: 'auto', cap: 2 },
   })
   const dapo = await load(minimal, ['algorithm.loss=dapo', 'algorithm.clipLow=0.1'])
   t.like(dapo.algorithm, { clipLow: 0.1, clipHigh: 0.28, dynamicSamplingRounds: 10 })

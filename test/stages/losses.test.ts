@@ -6,7 +6,7 @@ import { parseConfig, trainKind } from '../../lib/config/index.js'
 import { readSafetensorsFile } from '../../lib/models/index.js'
 import { packageRoot } from '../../lib/packageRoot.js'
 import { estimateAdvantages } from '../../lib/stages/train/advantages.js'
-import { importanceSampling } from '../../lib/stages/train/importanceSampling.js'
+import { correctionOf, importanceSampling } from '../../lib/stages/train/importanceSampling.js'
 import { policyLoss } from '../../lib/stages/train/loss.js'
 import { loadTiny, parameterNames, perToken, readGradients, worstRelativeError } from '../helpers/engine.js'
 
@@ -79,11 +79,7 @@ function lossFor(
     },
     config,
   )
-  const corrected = importanceSampling(
-    perToken(figures.sampledLogProbs),
-    oldLogProbs,
-    config.algorithm.importanceSampling,
-  )
+  const corrected = importanceSampling(perToken(figures.sampledLogProbs), oldLogProbs, correctionOf(config))
   const importanceWeights = corrected?.weights
   const input = { groups, advantages, referenceLogProbs, importanceWeights }
   return policyLoss(onPolicy ? input : { ...input, oldLogProbs }, config)

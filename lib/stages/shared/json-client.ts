@@ -16,6 +16,8 @@ interface ClientOptions {
   bearer: string | undefined
   /** Of the configuration, that the server is named in, for messages: teacher, models[0]. */
   option: string
+  /** What the address is named by; default `option`.server. */
+  addressOption?: string
 }
 
 /** What one try came to. `status` is 0 where there was no answer. */
@@ -42,13 +44,23 @@ export class JsonClient {
    * @throws {AbortedError}
    */
   async post(path: string, body: unknown, signal: AbortSignal): Promise<Answer> {
+    const { body: answer, url } = await this.postForText(path, body, signal)
+    return { value: parse(answer, url), url }
+  }
+
+  /** As {@link post}, of what does not answer in JSON. */
+  async postForText(
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<{ body: string; url: string }> {
     const url = `${this.address.replace(/\/+$/, '')}/${path}`
     const content = JSON.stringify(body)
     for (let attempt = 0; ; attempt++) {
       const outcome = await this.tryOnce(url, content, signal)
-      if (outcome.status >= 200 && outcome.status < 300) return { value: parse(outcome.body, url), url }
+      if (outcome.status >= 200 && outcome.status < 300) return { body: outcome.body, url }
       if (attempt >= this.options.retries || !mayHelpToTryAgain(outcome))
-        throw explain(url, outcome, attempt + 1, this.options.option)
+        throw explain(url, outcome, attempt + 1, this.options)
       // Doubled each time, and spread so that requests that failed together do not come back together.
       const seconds = Math.min(longestWait, firstWait * 2 ** attempt) * (0.5 + Math.random() / 2)
       await wait(Math.max(seconds, Math.min(longestWait, outcome.retryAfter ?? 0)), signal)
@@ -98,7 +110,12 @@ async function wait(seconds: number, signal: AbortSignal): Promise<void> {
 const mayHelpToTryAgain = ({ status }: Try) =>
   status === 0 || status === 408 || status === 429 || status >= 500
 
-function explain(url: string, { status, body, error }: Try, tries: number, option: string): ServerError {
+function explain(
+  url: string,
+  { status, body, error }: Try,
+  tries: number,
+  { option, addressOption = `${option}.server` }: ClientOptions,
+): ServerError {
   const times = tries > 1 ? ` (${tries} tries)` : ''
   if (error !== undefined)
     return new ServerError(
@@ -113,7 +130,7 @@ function explain(url: string, { status, body, error }: Try, tries: number, optio
     status === 401 || status === 403
       ? `\nName the environment variable with the key: ${option}.apiKeyVariable`
       : status === 404
-        ? `\nIs ${option}.model what the server calls it, and does ${option}.server end in /v1 as it is to?`
+        ? `\nIs ${option}.model what the server calls it, and does ${addressOption} end in /v1 as it is to?`
         : ''
   // Not to be had at all, or not now: that is so of all requests. Anything else can be the fault of this one.
   const ofRequest = [400, 408, 413, 422, 500].includes(status)

@@ -149,7 +149,7 @@ export function messagesOf(turns: { system: string; user: string; assistant: str
 }
 
 /** As many at a time; the results are in the order of the items. An error ends what else is under way. */
-async function inParallel<T, R>(
+export async function inParallel<T, R>(
   items: readonly T[],
   limit: number,
   outer: AbortSignal | undefined,

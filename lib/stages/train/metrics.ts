@@ -19,6 +19,8 @@ export interface FinishedStep {
   advantages: readonly GroupAdvantages[]
   update: UpdateStatistics
   learningRate: number
+  /** Updates that the server which sampled was behind the teacher; undefined where there is none. */
+  staleness: number | undefined
   clock: Stopwatch
   /** Backward passes, by `passes/POLICY` of checkpointing. */
   passes: Record<string, number>
@@ -31,7 +33,8 @@ export interface FinishedStep {
  * seconds of the whole step. Groups that dynamic sampling left out count in these two only, and in the last two:
  * `peak_cache_bytes` is the most memory that keys and values took while sampling, `preemptions` how often a sample gave
  * its place in it to older ones, to be computed again. `passes/POLICY` is how many backward passes kept activations by
- * which policy of `training.checkpointing`.
+ * which policy of `training.checkpointing`. `importance_ratio_…` are trainer probability / sampler probability before they
+ * are bounded; `sampler_staleness` is by how many steps the weights at a `sampling.server` were behind.
  */
 export function metricsRow(finished: FinishedStep): MetricsRow {
   const { step, groups, replaced, cache, advantages, update, learningRate, clock, passes } = finished
@@ -51,12 +54,15 @@ export function metricsRow(finished: FinishedStep): MetricsRow {
     clip_fraction: update.clipFraction,
     ratio_mean: update.ratioMean,
     sampler_trainer_gap: update.samplerTrainerGap,
-    ...(update.importanceWeightMean === undefined
+    ...(update.importance === undefined
       ? {}
       : {
-          importance_weight_mean: update.importanceWeightMean,
-          importance_weights_capped: update.importanceWeightsCapped!,
+          importance_ratio_mean: update.importance.ratioMean,
+          importance_ratio_max: update.importance.ratioMax,
+          importance_weight_mean: update.importance.mean,
+          importance_weights_capped: update.importance.capped,
         }),
+    ...(finished.staleness === undefined ? {} : { sampler_staleness: finished.staleness }),
     completion_tokens: tokens,
     completion_tokens_mean: tokens / completions.length,
     lr: learningRate,

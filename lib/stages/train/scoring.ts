@@ -10,5 +10,7 @@ export async function scoreExplanations(
   step: number,
 ): Promise<PerCompletion<ComposedReward>> {
   const students = session.students.length
-  return score(groups, session, share => session.run.phase('score', step, share * students, students))
+  // What a server drew with is not what the teacher thinks of it.
+  const own = session.server ? groups.map(group => ({ ...group, logProbs: undefined })) : groups
+  return score(own, session, share => session.run.phase('score', step, share * students, students))
 }

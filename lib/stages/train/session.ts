@@ -15,6 +15,7 @@ import { Evaluation } from './evaluation.js'
 import { loadModels } from './models.js'
 import { Questions } from './questions.js'
 import { Reference } from './reference.js'
+import { TrainingServer } from './server.js'
 
 /** Kept in a checkpoint as training/state.json. Where the data are gone on with follows from the step. */
 type State = {
@@ -38,6 +39,7 @@ interface Parts {
   questions: Questions
   heldOut: Dataset['heldOut']
   checkpointing: CheckpointingChoice
+  server: TrainingServer | undefined
   dataFingerprint: string
   disposables: readonly Disposable[]
 }
@@ -52,6 +54,8 @@ export class Session {
   readonly questions: Questions
   readonly evaluation: Evaluation
   readonly checkpointing: CheckpointingChoice
+  /** What samples in place of the teacher here; undefined where nothing does. */
+  readonly server: TrainingServer | undefined
   /** False from a step's first change of weights to its end: what the weights are then is not to be saved. */
   betweenSteps = true
   private readonly advised = new Set<string>()
@@ -69,6 +73,7 @@ export class Session {
     this.questions = parts.questions
     this.evaluation = new Evaluation(this, parts.heldOut)
     this.checkpointing = parts.checkpointing
+    this.server = parts.server
   }
 
   /** What costs little is read first, so that a mistake there is known before models are fetched. */
@@ -85,6 +90,8 @@ export class Session {
           'data.heldOut back as they were, or start a new run.',
       )
     const terms = await loadTerms(config.reward.terms)
+    const { server: options } = config.sampling
+    const server = options === null ? undefined : new TrainingServer(options, config, run)
 
     const memoryBudget = memoryBudgetOf(config.training)
     const disposables: Disposable[] = []
@@ -112,7 +119,7 @@ export class Session {
           run,
         ),
         questions: new Questions(train, config, models.teacher.tokenizer),
-        ...{ optimizer, terms, heldOut, dataFingerprint, disposables },
+        ...{ server, optimizer, terms, heldOut, dataFingerprint, disposables },
       })
       await session.evaluation.open()
       return session

@@ -3,7 +3,7 @@ import { permutation, purposes } from '../../data/index.js'
 import type { LossStatistics, PerToken } from '../../engine/index.js'
 import type { ExplanationGroup } from '../shared/sampling.js'
 import type { StepAdvantages } from './advantages.js'
-import { importanceSampling } from './importanceSampling.js'
+import { correctionOf, type ImportanceSampling, importanceSampling } from './importanceSampling.js'
 import { policyLoss } from './loss.js'
 import type { Session } from './session.js'
 
@@ -31,8 +31,7 @@ export interface UpdateStatistics {
   /** Mean of |log-probability when sampled - when recomputed|, raw. */
   samplerTrainerGap: number
   /** Of the correction by importance sampling; undefined where there is none. */
-  importanceWeightMean: number | undefined
-  importanceWeightsCapped: number | undefined
+  importance: Omit<ImportanceSampling, 'weights'> | undefined
 }
 
 /**
@@ -46,7 +45,8 @@ export interface UpdateStatistics {
 export async function updateTeacher(input: UpdateInput, session: Session): Promise<UpdateStatistics> {
   const { groups, learningRate, step } = input
   const { teacher, optimizer, config, run, callOptions } = session
-  const { epochs, minibatches, importanceSampling: correction } = config.algorithm
+  const { epochs, minibatches } = config.algorithm
+  const correction = correctionOf(config)
   const { maxGradNorm } = config.optimizer
   const { temperature } = config.sampling
   const updates = epochs * minibatches
@@ -92,8 +92,7 @@ export async function updateTeacher(input: UpdateInput, session: Session): Promi
   return {
     ...summary(statistics),
     samplerTrainerGap: gapOf(sampled, old!),
-    importanceWeightMean: corrected?.mean,
-    importanceWeightsCapped: corrected?.capped,
+    importance: corrected,
   }
 }
 
@@ -129,14 +128,16 @@ function summary(updates: readonly { loss: LossStatistics; gradNorm: number; ski
   }
 }
 
+/** Of the tokens whose sampler's probability is known; NaN where there are none. */
 function gapOf(sampled: PerToken, recomputed: PerToken): number {
   let sum = 0
   let tokens = 0
   for (const [g, group] of sampled.entries())
     for (const [c, logProbs] of group.entries())
       for (let t = 0; t < logProbs.length; t++) {
+        if (Number.isNaN(logProbs[t])) continue
         sum += Math.abs(logProbs[t]! - recomputed[g]![c]![t]!)
         tokens++
       }
-  return sum / Math.max(1, tokens)
+  return sum / tokens
 }
