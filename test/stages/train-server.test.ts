@@ -1,4 +1,5 @@
 /** Training on samples of a server: one that draws with our own engine, in the shapes of several kinds of server. */
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { parseConfig, type TrainConfigInput, trainKind } from '../../lib/config/index.js'
@@ -8,7 +9,7 @@ import { ConfigurationError, ServerError } from '../../lib/errors.js'
 import { Questions } from '../../lib/stages/train/questions.js'
 import { train } from '../../lib/stages/train.js'
 import { engineServer } from './engine-server.js'
-import { type DeepPartial, model, otherTokenizer, readRows, tinyConfig } from './tiny-run.js'
+import { type DeepPartial, folder, model, otherTokenizer, readRows, tinyConfig } from './tiny-run.js'
 
 async function teacherOf(t: ExecutionContext, blend: number): Promise<Model> {
   const options = { dtype: 'float32', device: 'cpu', trainable: false } as const
@@ -158,4 +159,67 @@ test('updates that a server does not know of are refused', async t => {
     )
   await refused('llama-server', 'sglang')
   await refused('vllm', 'vllm-lora')
+})
+
+test('with a server that is updated after every step, the reward rises', async t => {
+  const server = await engineServer(t, { kind: 'sglang', base: model, model: await teacherOf(t, 0) })
+  const file = join(folder, 'say-seven.jsonl')
+  const rows = [0, 1, 2, 3].map(i => ({ question: `say ${i}`, solution: 'as you like', answer: '7' }))
+  await writeFile(file, rows.map(row => `${JSON.stringify(row)}\n`).join(''))
+  const changes: DeepPartial<TrainConfigInput> = {
+    format: {
+      ...{ style: 'solve', teacherSystem: '', teacherUser: '{question}', teacherAssistant: '' },
+      endOfExplanation: 'endOfTurn',
+    },
+    reward: {
+      missingEnd: 0,
+      understanding: { coefficient: 0 },
+      naturalness: { coefficient: 0 },
+      terms: [{ module: 'correctness' }],
+    },
+    algorithm: { beta: 0 },
+    reference: { kind: 'none' },
+    sampling: {
+      ...{ completions: 32, maxNewTokens: 12, temperature: 1 },
+      server: { update: { kind: 'sglang' } } as never,
+    },
+    optimizer: { learningRate: 1e-2 },
+    training: { steps: 25, promptsPerStep: 4, saveEvery: 0 },
+  }
+  const { data: _, students: __, ...config } = atServer(server.address, 'sglang', changes)
+  const run = await train({ ...config, data: { train: { path: file, columns: { answer: 'answer' } } } })
+  const rewards = (await metricsOf(run.folder)).map(({ reward }) => reward as number)
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+  const [before, after] = [mean(rewards.slice(0, 5)), mean(rewards.slice(-5))]
+  // 640 completions each: standard errors below 0.02.
+  t.true(after > before + 0.2, `${before} to ${after}`)
+})
+
+test('a resumed run asks for its step again, with the same seeds, of a server that has its weights', async t => {
+  const seedsOf = async (isStopped: boolean) => {
+    const server = await engineServer(t, { kind: 'sglang', base: model, model: await teacherOf(t, 0.3) })
+    const config = atServer(server.address, 'sglang', {
+      sampling: { server: { update: { kind: 'sglang' } } } as never,
+      training: { steps: 3, saveEvery: 1 },
+    })
+    if (isStopped) {
+      const stop = new AbortController()
+      // In the middle of the second step: 8 samples of the first and two updates were asked for before.
+      server.fail = count => {
+        if (count === 13) stop.abort()
+        return undefined
+      }
+      t.false((await train(config, { signal: stop.signal })).finished)
+      server.fail = undefined
+      server.asked.length = 0
+    }
+    const { folder } = await train(config, { resume: isStopped })
+    const seeds = server.asked.flatMap(({ body }) => body.sampling_params?.sampling_seed ?? [])
+    return { seeds: seeds.slice(-16), rewards: (await metricsOf(folder)).map(({ reward }) => reward) }
+  }
+  const [whole, resumed] = [await seedsOf(false), await seedsOf(true)]
+  t.deepEqual(resumed.seeds.slice().sort(), whole.seeds.slice().sort())
+  // Which samples share a batch at the server may move a last bit; fp32 rewards agree to 1e-4.
+  for (const [i, reward] of whole.rewards.entries())
+    t.true(Math.abs((resumed.rewards[i] as number) - (reward as number)) < 1e-4)
 })
