@@ -82,7 +82,15 @@ function referencePolicy({ reference, algorithm }: TrainConfig, complain: Compla
     )
 }
 
-function samplingServer({ sampling: { server }, teacher }: TrainConfig, complain: Complain) {
+function samplingServer({ sampling, teacher }: TrainConfig, complain: Complain) {
+  const { server } = sampling
+  if (server?.kind === 'openai')
+    for (const option of ['topK', 'minP'] as const)
+      if (sampling[option] > 0)
+        complain(
+          ['sampling', option],
+          'not every server that sampling.server.kind openai stands for knows this; expected 0, or another kind',
+        )
   if (server === null || server.update.kind === 'none') return
   const at = ['sampling', 'server', 'update', 'kind']
   const kind = server.update.kind === 'sglang' ? 'sglang' : 'vllm'

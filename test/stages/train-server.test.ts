@@ -159,6 +159,10 @@ test('updates that a server does not know of are refused', async t => {
     )
   await refused('llama-server', 'sglang')
   await refused('vllm', 'vllm-lora')
+  await t.throwsAsync(train(atServer('http://127.0.0.1:9/v1', 'openai', { sampling: { topK: 5 } })), {
+    instanceOf: ConfigurationError,
+    message: /sampling\.topK/,
+  })
 })
 
 test('with a server that is updated after every step, the reward rises', async t => {
