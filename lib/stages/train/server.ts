@@ -144,7 +144,10 @@ export class TrainingServer {
 
   /** Before the first step of this process: what weights the server has by then is not known. */
   async begin(teacher: Model): Promise<void> {
-    if (this.options.update.kind !== 'none') await this.update(teacher, this.run.step)
+    if (this.options.update.kind === 'none') return
+    // What a process that was killed has left: its server has read it, or will not.
+    await rm(join(this.run.path, 'server-weights'), { recursive: true, force: true })
+    await this.update(teacher, this.run.step)
   }
 
   /** @throws {ServerError} the server does not take the weights */
